@@ -1,0 +1,70 @@
+// Package underlay carries datagrams over the networks below Serval.
+//
+// It hides what differs between systems (batching, segmentation offload,
+// path MTU flags) behind [Socket] and [Network]. UDP implements them with the
+// operating system's sockets; internal/simnet does so in memory.
+package underlay
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// ErrTooBig is returned by Send when a datagram does not fit the MTU of the
+// interface it would leave by. Nothing is ever fragmented: send less.
+var ErrTooBig = errors.New("underlay: datagram exceeds the interface MTU, send smaller ones")
+
+// Batch is one read from a socket: datagrams of Seg bytes each (the last may
+// be shorter), all from one peer. The handler may overwrite Data, which like
+// the Batch itself is only valid during the call.
+type Batch struct {
+	Data   []byte
+	Seg    int
+	From   netip.AddrPort
+	Socket Socket
+}
+
+// Handler receives batches on the socket's reader goroutine, one at a time
+// per socket. It must not block, nor close its own socket.
+type Handler func(b *Batch)
+
+// Socket sends and receives datagrams at one local address.
+type Socket interface {
+	// Send sends buf as ceil(len(buf)/seg) datagrams of seg bytes, the last
+	// perhaps shorter, and keeps no reference to buf. It is safe for
+	// concurrent use and never blocks for long: what the system has no room
+	// for is dropped, as a network would. ErrTooBig means that seg is larger
+	// than the interface carries; any other error means that this path does
+	// not work now, not that the socket is useless.
+	Send(buf []byte, seg int, to netip.AddrPort) error
+
+	// LocalAddr is the bound address, with the port the system chose.
+	LocalAddr() netip.AddrPort
+
+	// MaxBatch is the number of bytes beyond which a larger Send gains nothing.
+	MaxBatch() int
+
+	// MTU is the largest datagram payload that fits the MTU of the local
+	// address's interface, in bytes; 0 when it is not known.
+	MTU() int
+
+	// Close ends the socket and waits until its handler has returned for the
+	// last time. Further Sends fail with net.ErrClosed.
+	Close() error
+}
+
+// Network opens sockets and knows the addresses of this host.
+type Network interface {
+	// Listen opens a socket at addr; port 0 lets the system choose one.
+	Listen(addr netip.AddrPort, h Handler) (Socket, error)
+
+	// LocalAddrs lists the addresses that peers could reach now.
+	LocalAddrs() ([]netip.Addr, error)
+
+	// SourceFor is the local address that routing picks for packets to dst.
+	SourceFor(dst netip.Addr) (netip.Addr, error)
+}
+
+// MaxPayload is the largest UDP payload over IPv4 without jumbograms; batches
+// stay below it on every path, as the kernel handles them as one packet.
+const MaxPayload = 65507
