@@ -4,18 +4,20 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"syscall"
+	"sync/atomic"
+	"time"
 )
 
 // plain is a socket for systems without batching: one call per datagram.
 type plain struct {
-	conn  *net.UDPConn
-	local netip.AddrPort
-	mtu   int
-	done  chan struct{} // closed when the reader has ended
+	conn    *net.UDPConn
+	local   netip.AddrPort
+	mtu     int
+	closing atomic.Bool
+	done    chan struct{} // closed when the reader has ended
 }
 
-func newPlain(c *net.UDPConn, h Handler) *plain {
+func newPlain(u *UDP, c *net.UDPConn, h Handler) *plain {
 	s := &plain{conn: c, local: localAddr(c), done: make(chan struct{})}
 	s.mtu = payloadMTU(s.local.Addr())
 	go s.read(h)
@@ -24,19 +26,26 @@ func newPlain(c *net.UDPConn, h Handler) *plain {
 
 func (s *plain) read(h Handler) {
 	defer close(s.done)
-	buf := make([]byte, 1<<16)
+	buf := make([]byte, readSize)
 	b := Batch{Socket: s}
-	for {
+	for failed := 0; !s.closing.Load(); {
 		n, from, err := s.conn.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		if err != nil || n == 0 {
-			continue // an ICMP error reported here concerns one peer only
+		if err != nil {
+			// An ICMP error concerns one peer only; what lasts must not burn CPU.
+			if failed++; failed > 8 {
+				time.Sleep(time.Millisecond)
+			}
+			continue
 		}
-		b.Data, b.Seg = buf[:n], n
-		b.From = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		h(&b)
+		failed = 0
+		if n > 0 {
+			b.Data, b.Seg = buf[:n], n
+			b.From = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+			h(&b)
+		}
 	}
 }
 
@@ -45,16 +54,18 @@ func (s *plain) Send(buf []byte, seg int, to netip.AddrPort) error {
 	if s.mtu > 0 {
 		limit = s.mtu
 	}
-	if min(seg, len(buf)) > limit {
+	if seg <= 0 || seg > len(buf) {
+		seg = len(buf)
+	}
+	if seg > limit {
 		return ErrTooBig
 	}
 	for len(buf) > 0 {
 		n := min(seg, len(buf))
-		if _, err := s.conn.WriteToUDPAddrPort(buf[:n], to); err != nil {
-			if errors.Is(err, syscall.EMSGSIZE) {
-				return ErrTooBig
-			}
-			return err
+		if _, err := s.conn.WriteToUDPAddrPort(buf[:n], to); tooBig(err) {
+			return ErrTooBig
+		} else if err != nil {
+			return sendError(to, err)
 		}
 		buf = buf[n:]
 	}
@@ -66,6 +77,7 @@ func (s *plain) MaxBatch() int             { return MaxPayload }
 func (s *plain) MTU() int                  { return s.mtu }
 
 func (s *plain) Close() error {
+	s.closing.Store(true)
 	err := s.conn.Close()
 	<-s.done
 	return err

@@ -68,3 +68,6 @@ type Network interface {
 // MaxPayload is the largest UDP payload over IPv4 without jumbograms; batches
 // stay below it on every path, as the kernel handles them as one packet.
 const MaxPayload = 65507
+
+// readSize holds any read: a datagram, or several that the kernel merged.
+const readSize = 1 << 16

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package underlay
+
+import (
+	"net"
+)
+
+func (u *UDP) open(c *net.UDPConn, h Handler) (Socket, error) {
+	c.SetReadBuffer(socketBuffer)
+	c.SetWriteBuffer(socketBuffer)
+	return newPlain(u, c, h), nil
+}

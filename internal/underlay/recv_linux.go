@@ -1,0 +1,170 @@
+package underlay
+
+import (
+	"encoding/binary"
+	"runtime"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// readMessages is how many messages are read at once without UDP_GRO.
+const readMessages = 16
+
+// fairness is how many reads may follow each other before the goroutines that
+// their handlers woke get a turn on this processor.
+const fairness = 8
+
+// reader takes datagrams off one socket.
+type reader struct {
+	s     *socket
+	h     Handler
+	batch Batch
+	buf   []byte // readSize for each message
+	msg   []mmsghdr
+	iov   []unix.Iovec
+	addr  []sockaddr
+	oob   control
+
+	spin   spin
+	empty  time.Duration // when the socket was last found empty
+	parked bool          // since then
+}
+
+func newReader(s *socket, h Handler) *reader {
+	n := 1
+	if !s.gro {
+		n = readMessages
+	}
+	r := &reader{
+		s: s, h: h,
+		batch: Batch{Socket: s},
+		buf:   make([]byte, n*readSize),
+		msg:   make([]mmsghdr, n),
+		iov:   make([]unix.Iovec, n),
+		addr:  make([]sockaddr, n),
+	}
+	for i := range r.msg {
+		r.iov[i].Base = &r.buf[i*readSize]
+		r.iov[i].SetLen(readSize)
+		r.msg[i].hdr.Name = (*byte)(unsafe.Pointer(&r.addr[i]))
+		r.msg[i].hdr.Iov = &r.iov[i]
+		r.msg[i].hdr.SetIovlen(1)
+	}
+	return r
+}
+
+// drain reads and handles datagrams until there are none, and returns false
+// to have the runtime wait for more and call it again.
+func (r *reader) drain(fd uintptr) bool {
+	failed := 0
+	for turn := 1; !r.s.closing.Load(); turn++ {
+		n, errno := r.read(fd)
+		if n == 0 && errno == unix.EAGAIN && !r.parked {
+			n, errno = r.poll(fd)
+		}
+		switch {
+		case errno == 0:
+			if r.parked {
+				r.parked = false
+				now := clock()
+				r.spin.woke(now, now-r.empty)
+			}
+			failed = 0
+			r.handle(n)
+		case errno == unix.EAGAIN || failed >= 8:
+			r.parked = true
+			return false
+		default:
+			// An ICMP error concerns one peer only; reading it clears it.
+			failed++
+		}
+		if turn%fairness == 0 {
+			runtime.Gosched()
+		}
+	}
+	return true
+}
+
+// spinning is held by the one reader of this process that polls.
+var spinning atomic.Bool
+
+// poll tries an empty socket again for as long as that is promising.
+func (r *reader) poll(fd uintptr) (int, unix.Errno) {
+	r.empty = clock()
+	if r.s.udp.NoSpin {
+		return 0, unix.EAGAIN
+	}
+	budget := r.spin.budget()
+	if budget == 0 || !spinning.CompareAndSwap(false, true) {
+		return 0, unix.EAGAIN
+	}
+	defer spinning.Store(false)
+	for {
+		runtime.Gosched()
+		n, errno := r.read(fd)
+		waited := clock() - r.empty
+		if errno != unix.EAGAIN {
+			r.spin.hit(r.empty+waited, waited)
+			return n, errno
+		}
+		if waited > budget || r.s.closing.Load() {
+			r.spin.miss(r.empty + waited)
+			return 0, unix.EAGAIN
+		}
+	}
+}
+
+// read fills messages and returns how many.
+func (r *reader) read(fd uintptr) (int, unix.Errno) {
+	for i := range r.msg {
+		r.msg[i].hdr.Namelen = unix.SizeofSockaddrInet6
+	}
+	if !r.s.gro {
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msg[0])),
+			uintptr(len(r.msg)), unix.MSG_DONTWAIT, 0, 0)
+		if errno != 0 {
+			n = 0
+		}
+		return int(n), errno
+	}
+	h := &r.msg[0].hdr
+	h.Control = (*byte)(unsafe.Pointer(&r.oob))
+	h.SetControllen(unix.CmsgSpace(4))
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(h)), unix.MSG_DONTWAIT)
+	if errno != 0 {
+		return 0, errno
+	}
+	r.msg[0].len = uint32(n)
+	return 1, 0
+}
+
+// handle passes the first n messages up.
+func (r *reader) handle(n int) {
+	b := &r.batch
+	for i := range n {
+		size := int(r.msg[i].len)
+		if size == 0 {
+			continue
+		}
+		b.Data = r.buf[i*readSize:][:size:size]
+		b.Seg = size
+		if seg := r.segment(); seg > 0 && seg < size {
+			b.Seg = seg
+		}
+		b.From = r.addr[i].addrPort()
+		r.h(b)
+	}
+}
+
+// segment is the size of the datagrams that the kernel merged, 0 if it did not.
+func (r *reader) segment() int {
+	c := &r.oob
+	if !r.s.gro || r.msg[0].hdr.Controllen < unix.SizeofCmsghdr+4 ||
+		c.hdr.Level != unix.SOL_UDP || c.hdr.Type != unix.UDP_GRO {
+		return 0
+	}
+	return int(binary.NativeEndian.Uint32(c.data[:]))
+}

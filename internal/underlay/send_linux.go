@@ -1,0 +1,156 @@
+package underlay
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxSegments is the kernel's UDP_MAX_SEGMENTS (128 since Linux 6.9).
+const maxSegments = 64
+
+// sender is the scratch memory of one Send at a time.
+type sender struct {
+	s     *socket
+	call  func(fd uintptr) // trySend, bound once
+	errno unix.Errno
+
+	// What to send: the datagrams of buf.
+	buf  []byte
+	seg  int
+	addr sockaddr
+	oob  control
+	iov  [maxSegments]unix.Iovec
+	msg  [maxSegments]mmsghdr
+}
+
+// mmsghdr is the kernel's struct mmsghdr.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+}
+
+// control is one control message.
+type control struct {
+	hdr  unix.Cmsghdr
+	data [8]byte
+}
+
+func newSender(s *socket) *sender {
+	w := &sender{s: s}
+	w.call = w.trySend
+	w.oob.hdr.Level, w.oob.hdr.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	w.oob.hdr.SetLen(unix.CmsgLen(2))
+	return w
+}
+
+// send sends buf in as few calls as the kernel's limits allow.
+func (w *sender) send(buf []byte, seg int, to netip.AddrPort) error {
+	if !w.addr.set(to, w.s.local.Addr().Is4()) {
+		return sendError(to, unix.EAFNOSUPPORT)
+	}
+	most := min(MaxPayload/seg, maxSegments) * seg
+	for len(buf) > 0 {
+		w.buf, w.seg = buf[:min(most, len(buf))], seg
+		buf = buf[len(w.buf):]
+		w.errno = 0
+		err := w.s.raw.Control(w.call)
+		left := len(w.buf)
+		w.buf, w.iov[0].Base = nil, nil
+		switch {
+		case err != nil:
+			return net.ErrClosed
+		case w.errno == 0:
+		case w.errno == unix.EMSGSIZE:
+			return ErrTooBig
+		case w.errno == unix.EAGAIN || w.errno == unix.ENOBUFS:
+			w.s.udp.dropped.Add(uint64((left + len(buf) + seg - 1) / seg))
+			return nil
+		default:
+			return sendError(to, w.errno)
+		}
+	}
+	return nil
+}
+
+// trySend sends w.buf, leaving in it what was not sent.
+func (w *sender) trySend(fd uintptr) {
+	segment := len(w.buf) > w.seg && w.s.gso.Load()
+	if len(w.buf) > w.seg && !segment {
+		w.errno = w.sendEach(fd)
+		return
+	}
+	w.errno = w.sendOnce(fd, segment)
+	switch w.errno {
+	case unix.EIO, unix.EINVAL, unix.EMSGSIZE:
+		if !segment {
+			return
+		}
+		// Either the segments are too big, or this device cannot split them.
+		if w.errno = w.sendEach(fd); w.errno == 0 {
+			w.s.gso.Store(false)
+		}
+	}
+}
+
+// sendOnce gives w.buf to the kernel as one message.
+func (w *sender) sendOnce(fd uintptr, segment bool) unix.Errno {
+	h := &w.msg[0].hdr
+	w.point(0, w.buf)
+	if segment {
+		binary.NativeEndian.PutUint16(w.oob.data[:], uint16(w.seg))
+		h.Control = (*byte)(unsafe.Pointer(&w.oob))
+		h.SetControllen(unix.CmsgSpace(2))
+	}
+	for {
+		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(h)), unix.MSG_DONTWAIT)
+		if !again(errno) {
+			h.Control = nil
+			h.SetControllen(0)
+			return errno
+		}
+	}
+}
+
+// sendEach gives w.buf to the kernel as one message for each datagram.
+func (w *sender) sendEach(fd uintptr) unix.Errno {
+	n := 0
+	for buf := w.buf; len(buf) > 0; n++ {
+		m := min(w.seg, len(buf))
+		w.point(n, buf[:m])
+		buf = buf[m:]
+	}
+	defer clear(w.iov[:n])
+	for sent := 0; sent < n; {
+		r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&w.msg[sent])),
+			uintptr(n-sent), unix.MSG_DONTWAIT, 0, 0)
+		if errno != 0 && !again(errno) {
+			return errno
+		}
+		if errno == 0 {
+			sent += int(r)
+			w.buf = w.buf[min(int(r)*w.seg, len(w.buf)):]
+		}
+	}
+	return 0
+}
+
+// point makes message i carry buf.
+func (w *sender) point(i int, buf []byte) {
+	w.iov[i].Base = &buf[0]
+	w.iov[i].SetLen(len(buf))
+	h := &w.msg[i].hdr
+	h.Name = (*byte)(unsafe.Pointer(&w.addr))
+	h.Namelen = w.addr.len()
+	h.Iov = &w.iov[i]
+	h.SetIovlen(1)
+}
+
+// again reports whether to repeat a call: it was interrupted, or told of an
+// earlier datagram that some peer refused.
+func again(errno unix.Errno) bool {
+	return errno == unix.EINTR || errno == unix.ECONNREFUSED
+}

@@ -1,0 +1,84 @@
+package underlay
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// socket is a UDP socket with batched system calls. They never block, hence
+// go past the Go scheduler (RawSyscall), which saves it from handing the
+// processor to another thread in the middle of a bulk transfer.
+type socket struct {
+	udp     *UDP
+	conn    *net.UDPConn
+	raw     syscall.RawConn
+	local   netip.AddrPort
+	mtu     int
+	gso     atomic.Bool // cleared when the device turns out not to support it
+	gro     bool
+	senders sync.Pool // of *sender
+	closing atomic.Bool
+	done    chan struct{} // closed when the reader has ended
+}
+
+func newSocket(u *UDP, c *net.UDPConn, h Handler) (Socket, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	s := &socket{udp: u, conn: c, raw: raw, local: localAddr(c), done: make(chan struct{})}
+	s.mtu = payloadMTU(s.local.Addr())
+	err = raw.Control(func(fd uintptr) {
+		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
+		s.gso.Store(err == nil && u.disable&segmentOut == 0)
+		s.gro = u.disable&mergeIn == 0 &&
+			unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil
+	})
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	s.senders.New = func() any { return newSender(s) }
+	r := newReader(s, h)
+	go func() {
+		defer close(s.done)
+		s.raw.Read(r.drain)
+	}()
+	return s, nil
+}
+
+func (s *socket) Send(buf []byte, seg int, to netip.AddrPort) error {
+	if len(buf) == 0 {
+		return nil
+	}
+	if seg <= 0 || seg > len(buf) {
+		seg = len(buf)
+	}
+	if seg > MaxPayload {
+		return ErrTooBig
+	}
+	snd := s.senders.Get().(*sender)
+	err := snd.send(buf, seg, to)
+	s.senders.Put(snd)
+	return err
+}
+
+func (s *socket) LocalAddr() netip.AddrPort { return s.local }
+func (s *socket) MaxBatch() int             { return MaxPayload }
+func (s *socket) MTU() int                  { return s.mtu }
+
+func (s *socket) Close() error {
+	s.closing.Store(true)
+	err := s.conn.Close() // also waits until no call uses the descriptor
+	<-s.done
+	return err
+}
+
+func tooBig(err error) bool { return errors.Is(err, unix.EMSGSIZE) }
