@@ -1,0 +1,66 @@
+package flow
+
+import (
+	"time"
+
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+const (
+	// maxAckDelay is how long an acknowledgement waits for a packet to ride on.
+	maxAckDelay = time.Millisecond
+	// ackBytes is how much may arrive before an acknowledgement leaves at once:
+	// often enough to clock a sender on a fast LAN, seldom enough to cost
+	// nothing.
+	ackBytes = 192 << 10
+)
+
+// acker decides when and what to acknowledge.
+type acker struct {
+	rx       received
+	pending  int  // bytes of ack-eliciting packets since the last acknowledgement
+	owed     bool // there is something to acknowledge
+	now      bool // it should leave at once
+	due      Time // and no later than this
+	newestAt Time // arrival of the highest packet number
+}
+
+// arrived records an authenticated packet.
+func (a *acker) arrived(now Time, pn uint64, size int, eliciting bool) {
+	top, ok := a.rx.largest()
+	gap := a.rx.add(pn)
+	if !ok || pn > top {
+		a.newestAt = now
+	}
+	if !eliciting {
+		return
+	}
+	if !a.owed {
+		a.owed = true
+		a.due = now.Add(maxAckDelay)
+	}
+	a.pending += size
+	if a.pending >= ackBytes || gap {
+		a.now = true
+	}
+}
+
+// wants reports whether an acknowledgement should leave now.
+func (a *acker) wants(now Time) bool {
+	return a.owed && (a.now || now >= a.due)
+}
+
+// append adds an ACK frame to b and takes everything as acknowledged.
+func (a *acker) append(b []byte, now Time, index uint8) []byte {
+	var desc [64]sal.PNRange
+	n := 0
+	for i := len(a.rx.ranges) - 1; i >= 0 && n < len(desc); i-- {
+		desc[n] = a.rx.ranges[i]
+		n++
+	}
+	if n == 0 {
+		return b
+	}
+	a.owed, a.now, a.pending = false, false, 0
+	return sal.AppendAck(b, index, now.Sub(a.newestAt), desc[:n])
+}

@@ -1,0 +1,231 @@
+package flow
+
+import (
+	"errors"
+	"time"
+
+	"github.com/serval-net/serval/internal/seal"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// Owner learns what became of the packets it sent.
+type Owner interface {
+	PacketAcked(f *Flow, r Record)
+	PacketLost(f *Flow, r Record)
+}
+
+// Config is what a new flow starts from.
+type Config struct {
+	Index         uint8 // position in the connection's flow set
+	Local, Remote sal.FlowID
+	Sealer        *seal.Sealer
+	Opener        *seal.Opener
+	RTT           time.Duration // sample from the handshake, 0 if none
+	LinkMTU       int           // UDP payload that the local interface carries, 0 if unknown
+	Seed          uint64        // randomises probing; any value
+}
+
+// Flow is one path of a connection: <interface address, flowID> on both sides.
+type Flow struct {
+	Index         uint8
+	Local, Remote sal.FlowID
+	Sealer        *seal.Sealer
+	Opener        *seal.Opener
+
+	rtt   rtt
+	log   sentLog
+	acks  acker
+	pace  pacer
+	model model
+	mtu   mtu
+	loss  lossState
+
+	topAcked    uint64 // highest packet number acknowledged
+	inflight    int
+	delivered   uint64
+	deliveredAt Time
+	firstSent   Time
+	lostBytes   uint64
+	appUntil    uint64 // delivered count up to which samples are application-limited
+	lastSent    Time   // last ack-eliciting packet
+	lastHeard   Time
+	stats       Stats
+}
+
+// Stats counts what a flow did; bytes are UDP payload.
+type Stats struct {
+	PacketsSent, PacketsReceived, PacketsLost uint64
+	BytesSent, BytesReceived, BytesLost       uint64
+	Spurious, Timeouts, Duplicates            uint64
+	RTT, MinRTT                               time.Duration
+	Cwnd, InFlight, MTU                       int
+	Rate                                      float64 // bytes per second
+	Mode                                      string
+}
+
+// ErrAckUnsent is a peer that acknowledges what was never sent.
+var ErrAckUnsent = errors.New("the peer acknowledged a packet that was never sent")
+
+// New returns a flow that may send at once.
+func New(now Time, c Config) *Flow {
+	f := &Flow{Index: c.Index, Local: c.Local, Remote: c.Remote, Sealer: c.Sealer, Opener: c.Opener}
+	f.log.base, f.log.next = 1, 1 // packet number 0 is never used
+	f.mtu.init(c.LinkMTU)
+	if c.RTT > 0 {
+		f.rtt.sample(c.RTT)
+	}
+	f.model.init(now, f.mtu.current, c.RTT, c.Seed)
+	f.loss.init()
+	f.lastHeard = now
+	return f
+}
+
+// MTU is the size of a full packet: UDP payload bytes.
+func (f *Flow) MTU() int { return f.mtu.current }
+
+// RTT is the smoothed round-trip time.
+func (f *Flow) RTT() time.Duration { return f.rtt.srtt() }
+
+// LastHeard is when the last authenticated packet arrived.
+func (f *Flow) LastHeard() Time { return f.lastHeard }
+
+// InFlight is how many bytes wait for acknowledgement.
+func (f *Flow) InFlight() int { return f.inflight }
+
+// Stats returns a snapshot.
+func (f *Flow) Stats() Stats {
+	s := f.stats
+	s.RTT, s.MinRTT = f.rtt.smoothed, f.model.minRTT
+	s.Cwnd, s.InFlight, s.MTU = f.model.cwnd(), f.inflight, f.mtu.current
+	s.Rate, s.Mode = f.model.bandwidth(), f.model.mode.String()
+	return s
+}
+
+// Received reports whether the packet number arrived before: a replay.
+func (f *Flow) Received(pn uint64) bool {
+	if f.acks.rx.has(pn) {
+		f.stats.Duplicates++
+		return true
+	}
+	return false
+}
+
+// LargestReceived is what truncated packet numbers are decoded against.
+func (f *Flow) LargestReceived() uint64 {
+	pn, _ := f.acks.rx.largest()
+	return pn
+}
+
+// OnReceived records an authenticated packet of size bytes.
+func (f *Flow) OnReceived(now Time, pn uint64, size int, eliciting bool) {
+	f.lastHeard = now
+	f.stats.PacketsReceived++
+	f.stats.BytesReceived += uint64(size)
+	f.acks.arrived(now, pn, size, eliciting)
+}
+
+// WantsAck reports whether an acknowledgement should leave now even if there
+// is nothing for it to ride on.
+func (f *Flow) WantsAck(now Time) bool { return f.acks.wants(now) }
+
+// OwesAck reports whether there is anything to acknowledge.
+func (f *Flow) OwesAck() bool { return f.acks.owed }
+
+// AckNow makes what is owed leave at the next opportunity.
+func (f *Flow) AckNow() { f.acks.now, f.acks.owed = true, true }
+
+// AppendAck appends an ACK frame for all that arrived.
+func (f *Flow) AppendAck(b []byte, now Time) []byte { return f.acks.append(b, now, f.Index) }
+
+// Budget returns how many bytes may leave now under pacing and window: 0, or
+// at least one full packet.
+func (f *Flow) Budget(now Time) int {
+	room := f.model.cwnd() - f.inflight
+	if room < f.mtu.current && f.inflight > 0 {
+		return 0
+	}
+	if f.loss.probes > 0 {
+		return max(room, f.mtu.current)
+	}
+	f.pace.refill(now, f.model.pacingRate())
+	if f.pace.tokens <= 0 {
+		return 0
+	}
+	return max(min(room, int(f.pace.tokens)), f.mtu.current)
+}
+
+// StartBurst opens a run of packets that leave together.
+func (f *Flow) StartBurst(now Time) {
+	if f.inflight == 0 {
+		f.firstSent, f.deliveredAt = now, now
+	}
+	f.log.newBurst(burst{sent: now, delivered: f.delivered, deliveredAt: f.deliveredAt, firstSent: f.firstSent,
+		lost: f.lostBytes, inflight: f.inflight, appLimited: f.delivered < f.appUntil})
+}
+
+// LargestAcked is the highest packet number the peer acknowledged.
+func (f *Flow) LargestAcked() uint64 { return f.topAcked }
+
+// NextPN is the number of the packet that Sent will record next.
+func (f *Flow) NextPN() uint64 { return f.log.next }
+
+// Sent records the packet that just took NextPN. A zero Kind is a packet that
+// asks for no acknowledgement; anything else must follow StartBurst.
+func (f *Flow) Sent(now Time, r Record) {
+	f.stats.PacketsSent++
+	f.stats.BytesSent += uint64(r.Size)
+	if r.Kind == 0 {
+		r.state = untracked
+		f.log.add(r)
+		return
+	}
+	r.state = inFlight
+	f.inflight += int(r.Size)
+	f.pace.spend(int(r.Size))
+	f.lastSent = now
+	f.loss.sent()
+	f.log.add(r)
+}
+
+// AppLimited says that there was nothing more to send: samples until what is
+// in flight is delivered say nothing about the path.
+func (f *Flow) AppLimited() {
+	if f.inflight < f.model.cwnd() {
+		f.appUntil = f.delivered + uint64(f.inflight) + 1
+	}
+}
+
+// Limited reports whether the window, and not pacing, holds sending back.
+func (f *Flow) Limited() bool { return f.model.cwnd()-f.inflight < f.mtu.current }
+
+// MTUProbe returns the size of a path MTU probe to send now, 0 for none. Ask
+// only when there is bulk to send: quiet connections need no larger packets.
+func (f *Flow) MTUProbe(now Time) int { return f.mtu.probe(now, f.rtt.pto()) }
+
+// TooBig learns that the local interface refused a datagram of size bytes.
+func (f *Flow) TooBig(size int) {
+	f.mtu.tooBig(size)
+	f.model.mss = f.mtu.current
+}
+
+// Deadline returns when Timeout must be called at the latest; pending says
+// that the owner has something to send that pacing holds back.
+func (f *Flow) Deadline(pending bool) Time {
+	t := Never
+	if f.acks.owed {
+		t = f.acks.due
+		if f.acks.now {
+			return 0
+		}
+	}
+	if f.inflight > 0 {
+		t = min(t, f.lossDeadline())
+	}
+	if pending && !f.Limited() {
+		t = min(t, f.pace.next(f.model.pacingRate()))
+	}
+	return t
+}
+
+// Window is how many bytes the model wants in flight.
+func (f *Flow) Window() int { return f.model.cwnd() }

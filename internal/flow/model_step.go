@@ -1,0 +1,130 @@
+package flow
+
+import "time"
+
+// enter changes the phase.
+func (m *model) enter(to mode, now Time) {
+	m.mode, m.phaseAt, m.rounds = to, now, 0
+	switch to {
+	case down:
+		m.bw.rotate()
+		m.wait = m.probeWait()
+	case refill:
+		m.bwLo = 0
+	case probeRTT:
+		m.rttDone = 0
+	}
+}
+
+// probeWait says how long to cruise before probing again: two to three seconds,
+// or as many round trips as a Reno flow of this window would take to grow by
+// one packet each, so that neither starves the other (draft section 4.3.3.5).
+func (m *model) probeWait() time.Duration {
+	m.rng ^= m.rng << 13
+	m.rng ^= m.rng >> 7
+	m.rng ^= m.rng << 17
+	wall := 2*time.Second + time.Duration(m.rng%1000)*time.Millisecond
+	packets := min(m.bdp(1)/float64(m.mss), 63)
+	return min(wall, time.Duration(packets)*m.minRTT)
+}
+
+// step runs the phase machine after an acknowledgement:
+//
+//	startup -> drain -> down -> cruise -> refill -> up -> down ...
+//	any but startup -> probe-rtt -> cruise
+func (m *model) step(s *sample, newRound bool) {
+	if m.checkProbeRTT(s) {
+		return
+	}
+	switch m.mode {
+	case startup:
+		if newRound && !s.appLimited {
+			if m.bw.value() >= m.fullBW*1.25 {
+				m.fullBW, m.fullFor = m.bw.value(), 0
+			} else {
+				m.fullFor++
+			}
+		}
+		if m.fullFor >= 3 {
+			m.enter(drain, s.now)
+		}
+	case drain:
+		if float64(s.inflight) <= m.bdp(1)+m.quantum() || m.rounds > 4 {
+			m.enter(down, s.now)
+		}
+	case down:
+		if float64(s.inflight) <= m.bdp(1)+m.quantum() || m.rounds > 3 {
+			m.enter(cruise, s.now)
+		}
+	case cruise:
+		if s.now.Sub(m.phaseAt) > m.wait {
+			m.enter(refill, s.now)
+		}
+	case refill:
+		if m.rounds >= 1 {
+			m.enter(probeUp, s.now)
+		}
+	case probeUp:
+		m.raiseCeiling(s, newRound)
+		full := float64(s.inflight) >= m.bdp(1.25)
+		if m.rounds >= 1 && s.now.Sub(m.phaseAt) > m.minRTT && (full || m.rounds > 3 || s.appLimited) {
+			m.enter(down, s.now)
+		}
+	}
+}
+
+// raiseCeiling lifts the loss ceiling while probing shows it is too low.
+func (m *model) raiseCeiling(s *sample, newRound bool) {
+	if m.inflightHi == 0 || !newRound {
+		return
+	}
+	if s.txInflight >= m.inflightHi*9/10 {
+		m.upRounds++
+		m.inflightHi += m.mss << min(m.upRounds, 16)
+	} else {
+		m.upRounds = 0
+	}
+}
+
+// checkProbeRTT lets the queue run empty every few seconds, unless the path
+// was seen empty lately anyway. It reports whether the phase is probeRTT.
+func (m *model) checkProbeRTT(s *sample) bool {
+	if m.lan() || m.mode == startup {
+		return false
+	}
+	if m.mode != probeRTT {
+		if s.now.Sub(m.probedAt) < probeRTTEvery {
+			return false
+		}
+		if s.appLimited {
+			m.probedAt = s.now
+			return false
+		}
+		m.enter(probeRTT, s.now)
+	}
+	if m.rttDone == 0 {
+		if s.inflight <= m.cwnd()+int(m.quantum()) || s.now.Sub(m.phaseAt) > 2*m.minRTT+probeRTTLength {
+			m.rttDone = s.now.Add(max(probeRTTLength, m.minRTT))
+			m.rounds = 0
+			m.minRTT = max(m.roundRTT, time.Microsecond)
+			m.minRTTAt = s.now
+		}
+		return true
+	}
+	if s.rtt > 0 && s.rtt < m.minRTT {
+		m.minRTT, m.minRTTAt = s.rtt, s.now
+	}
+	if s.now >= m.rttDone && m.rounds >= 1 {
+		m.probedAt, m.minRTTAt = s.now, s.now
+		m.enter(cruise, s.now)
+		m.wait = m.probeWait()
+	}
+	return true
+}
+
+// onTimeout learns that everything in flight is presumed lost.
+func (m *model) onTimeout(now Time) {
+	if m.mode == probeUp {
+		m.enter(down, now)
+	}
+}

@@ -1,0 +1,256 @@
+package flowset
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+)
+
+const (
+	// DefaultWindow is the receive credit a connection starts with, in bytes.
+	DefaultWindow = 1 << 20
+	// DefaultMaxWindow is how far that credit may grow: 2 Gbit/s at 100 ms.
+	DefaultMaxWindow = 24 << 20
+	// DefaultPatience is how long outstanding data waits for any sign of the
+	// peer before the connection fails.
+	DefaultPatience = 10 * time.Minute
+
+	minBacklog = 512 << 10
+	maxBacklog = 32 << 20
+)
+
+// Errors that end a connection.
+var (
+	ErrTimedOut     = errors.New("the peer has been silent for too long; its host or every path to it is down")
+	errBeyondWindow = errors.New("the peer sent beyond the window it was granted")
+	errBeyondFIN    = errors.New("the peer sent beyond the end of its stream")
+	// ErrAuth is a packet that was not sealed by the peer; it changes nothing.
+	ErrAuth = errors.New("packet fails authentication")
+)
+
+// Reset codes on the wire.
+const (
+	ResetAborted uint64 = iota // the application closed with data unread, or aborted
+	ResetProtocol
+	ResetNotAuthorized
+	ResetShutdown
+)
+
+// ResetError is the peer's reason for ending the connection.
+type ResetError struct {
+	Code   uint64
+	Reason string
+}
+
+func (e *ResetError) Error() string {
+	if e.Reason == "" {
+		return fmt.Sprintf("reset by the peer (code %d)", e.Code)
+	}
+	return "reset by the peer: " + e.Reason
+}
+
+// Config is what a connection starts from; zero fields take the defaults.
+type Config struct {
+	Window     int // our receive credit, as told to the peer when opening
+	MaxWindow  int
+	PeerWindow uint64 // the peer's initial credit
+	Patience   time.Duration
+	Datagram   bool // unreliable datagrams instead of a stream
+}
+
+// Conn is one connection's protocol state.
+type Conn struct {
+	flows    []*flow.Flow
+	snd      sender
+	rcv      receiver
+	dgrams   dgramQueue
+	datagram bool
+	patience time.Duration
+
+	frames  []byte // scratch for building
+	answer  [8]byte   // owed RESPONSE
+	answers bool
+	ping    bool
+	hello   bool // an empty packet is owed: it proves that we have the keys
+
+	resetCode uint64
+	resetWhy  string
+	resetOut  bool // a RST is owed
+	err       error
+}
+
+// New returns a connection without flows.
+func New(c Config) *Conn {
+	if c.Window == 0 {
+		c.Window = DefaultWindow
+	}
+	if c.MaxWindow == 0 {
+		c.MaxWindow = DefaultMaxWindow
+	}
+	if c.Patience == 0 {
+		c.Patience = DefaultPatience
+	}
+	conn := &Conn{patience: c.Patience, datagram: c.Datagram}
+	conn.snd.limit = c.PeerWindow
+	conn.rcv.window.init(uint64(c.Window), uint64(c.MaxWindow))
+	return conn
+}
+
+// AddFlow adds a path. Its Index must be its position in the set.
+func (c *Conn) AddFlow(f *flow.Flow) { c.flows = append(c.flows, f) }
+
+// Flow returns the flow with that index, nil if there is none.
+func (c *Conn) Flow(index uint8) *flow.Flow {
+	if int(index) < len(c.flows) {
+		return c.flows[index]
+	}
+	return nil
+}
+
+// Write queues stream bytes; c owns d from now on.
+func (c *Conn) Write(d Data) {
+	if c.err != nil || c.snd.fin {
+		d.Release()
+		return
+	}
+	c.snd.write(d)
+}
+
+// CloseWrite ends the outgoing stream after what was written.
+func (c *Conn) CloseWrite() { c.snd.fin = true }
+
+// Accepted returns how far the stream may be called sent towards the
+// application: far enough ahead of the peer's acknowledgements to keep the
+// path full, near enough to push back.
+func (c *Conn) Accepted() uint64 {
+	ahead := minBacklog
+	for _, f := range c.flows {
+		ahead += 2 * f.Window()
+	}
+	return min(c.snd.end, c.snd.una+uint64(min(ahead, maxBacklog)))
+}
+
+// Consumed records that the application read n bytes. It reports whether
+// Transmit has something to say because of it.
+func (c *Conn) Consumed(now flow.Time, n int) bool {
+	var rtt time.Duration
+	for _, f := range c.flows {
+		rtt = max(rtt, f.RTT())
+	}
+	return c.rcv.window.consume(now, n, rtt)
+}
+
+// Reset ends the connection; Transmit sends a last RST packet.
+func (c *Conn) Reset(code uint64, why string) {
+	if c.err != nil {
+		return
+	}
+	c.resetOut, c.resetCode, c.resetWhy = true, code, why
+	c.fail(&ResetError{code, why})
+}
+
+// Fail ends the connection without telling the peer.
+func (c *Conn) Fail(err error) {
+	if c.err == nil {
+		c.fail(err)
+	}
+}
+
+func (c *Conn) fail(err error) {
+	c.err = err
+	c.snd.releaseAll()
+	c.rcv.pieces = nil
+}
+
+// Err is why the connection ended early, nil while it has not.
+func (c *Conn) Err() error { return c.err }
+
+// Sent reports whether everything written, the end of stream included, has
+// been acknowledged.
+func (c *Conn) Sent() bool { return c.snd.fin && c.snd.finAcked && c.snd.una == c.snd.end }
+
+// Drained reports whether everything written so far has been acknowledged.
+func (c *Conn) Drained() bool { return c.snd.una == c.snd.end && (!c.snd.fin || c.snd.finAcked) }
+
+// Finished reports whether the peer's stream was handed over to its end.
+func (c *Conn) Finished() bool { return c.rcv.finished }
+
+// Timeout does what is due.
+func (c *Conn) Timeout(now flow.Time) {
+	waiting := false
+	var heard flow.Time
+	for _, f := range c.flows {
+		waiting = waiting || f.InFlight() > 0
+		f.Timeout(now, c)
+		heard = max(heard, f.LastHeard())
+	}
+	if waiting && now.Sub(heard) > c.patience {
+		c.Fail(ErrTimedOut)
+	}
+}
+
+// Deadline returns when Timeout, and Transmit after it, want to be called.
+func (c *Conn) Deadline() flow.Time {
+	t := flow.Never
+	if c.err != nil {
+		return t
+	}
+	pending := c.ready()
+	for _, f := range c.flows {
+		t = min(t, f.Deadline(pending))
+	}
+	return t
+}
+
+func (c *Conn) ready() bool { return c.snd.ready() || c.dgrams.n > 0 }
+
+// PacketAcked implements flow.Owner.
+func (c *Conn) PacketAcked(_ *flow.Flow, r flow.Record) {
+	if r.Kind&flow.Data != 0 {
+		c.snd.onAcked(r.Off, int(r.N))
+	}
+	if r.Kind&flow.FIN != 0 {
+		c.snd.finAcked = true
+	}
+}
+
+// PacketLost implements flow.Owner.
+func (c *Conn) PacketLost(_ *flow.Flow, r flow.Record) {
+	if c.err != nil {
+		return
+	}
+	if r.Kind&flow.Data != 0 {
+		c.snd.onLost(r.Off, int(r.N))
+	}
+	if r.Kind&flow.FIN != 0 && !c.snd.finAcked {
+		c.snd.finSent = false
+	}
+	if r.Kind&flow.Window != 0 {
+		c.rcv.window.dirty = true
+	}
+	if r.Kind&flow.Ping != 0 {
+		c.ping = true
+	}
+}
+
+// Ping asks for a sign of life with the next Transmit.
+func (c *Conn) Ping() { c.ping = true }
+
+// Hello makes the next Transmit send something, if only an empty packet that
+// asks for no answer: proof to the dialler that its third packet arrived.
+func (c *Conn) Hello() { c.hello = true }
+
+// Stats counts stream bytes.
+type Stats struct {
+	Written, Acked, Delivered uint64
+	Queued                    int // accepted from the application, not yet acknowledged
+	Held                      int // received out of order, waiting
+	Window                    uint64
+}
+
+// Stats returns a snapshot.
+func (c *Conn) Stats() Stats {
+	return Stats{c.snd.end, c.snd.una, c.rcv.next, c.snd.backlog(), c.rcv.held, c.rcv.window.size}
+}

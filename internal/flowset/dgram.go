@@ -1,0 +1,73 @@
+package flowset
+
+import "errors"
+
+// DatagramSink is a Sink of a datagram connection. b is the sink's to keep.
+type DatagramSink interface {
+	Sink
+	Datagram(b []byte)
+}
+
+// maxQueued bounds datagrams that wait for the path; the oldest are dropped,
+// since a late datagram is worth less than a fresh one.
+const maxQueued = 256
+
+// ErrTooLong is a datagram that no packet of the path can carry.
+var ErrTooLong = errors.New("datagram is longer than the path's packets; keep to Conn.MaxDatagram bytes")
+
+// dgramQueue is a bounded queue of outgoing datagrams. The zero value is empty.
+type dgramQueue struct {
+	q       [][]byte
+	head, n int
+	dropped uint64
+}
+
+func (d *dgramQueue) push(b []byte) {
+	if d.q == nil {
+		d.q = make([][]byte, maxQueued)
+	}
+	if d.n == maxQueued {
+		d.pop()
+		d.dropped++
+	}
+	d.q[(d.head+d.n)%maxQueued] = b
+	d.n++
+}
+
+func (d *dgramQueue) peek() []byte { return d.q[d.head] }
+
+func (d *dgramQueue) pop() {
+	d.q[d.head] = nil
+	d.head = (d.head + 1) % maxQueued
+	d.n--
+}
+
+// SendDatagram queues a copy of b.
+func (c *Conn) SendDatagram(b []byte) error {
+	if c.err != nil {
+		return c.err
+	}
+	if len(b) > c.MaxDatagram() {
+		return ErrTooLong
+	}
+	c.dgrams.push(append([]byte(nil), b...))
+	return nil
+}
+
+// MaxDatagram is the longest datagram that fits a packet now.
+func (c *Conn) MaxDatagram() int {
+	least := 0
+	for _, f := range c.flows {
+		if m := f.MTU() - shortOverhead; least == 0 || m < least {
+			least = m
+		}
+	}
+	return least
+}
+
+// unpop puts back what pop just took.
+func (d *dgramQueue) unpop(b []byte) {
+	d.head = (d.head + maxQueued - 1) % maxQueued
+	d.q[d.head] = b
+	d.n++
+}

@@ -1,0 +1,162 @@
+package flowset
+
+import (
+	"sync"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+const tagLen = 16
+
+// Receive takes one datagram that arrived for f. Bytes that are in order go to
+// the sink, decrypted straight into the room it offers. A packet that is not
+// authentic returns ErrAuth and changes nothing; a peer that breaks the
+// protocol ends the connection (Err).
+func (c *Conn) Receive(now flow.Time, f *flow.Flow, pkt []byte, to Sink) error {
+	h, err := sal.ParseShort(pkt)
+	if err != nil {
+		return err
+	}
+	if len(pkt) < h.Len+tagLen {
+		return ErrAuth
+	}
+	pn := sal.DecodePN(h.PN, f.LargestReceived())
+	if f.Received(pn) {
+		return nil
+	}
+	if h.Type == sal.TypeData && !h.Frames && c.err == nil {
+		off := sal.DecodeOffset(h.Offset, c.rcv.next)
+		n := len(pkt) - h.Len - tagLen
+		if off == c.rcv.next && c.rcv.fits(off, n, false) == nil {
+			return c.receiveInOrder(now, f, pkt, h, pn, n, to)
+		}
+	}
+	plain, err := f.Opener.Open(make([]byte, 0, len(pkt)), pkt[:h.Len], pkt[h.Len:], pn, h.Phase)
+	if err != nil {
+		return ErrAuth
+	}
+	if c.err != nil {
+		return nil
+	}
+	if err := c.receivePlain(now, f, &h, pn, len(pkt), plain, to); err != nil {
+		c.Reset(ResetProtocol, err.Error())
+	}
+	return nil
+}
+
+// receiveInOrder is the fast path: the next bytes of the stream and nothing
+// else.
+func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Short, pn uint64, n int, to Sink) error {
+	room := to.Reserve(n)
+	if _, err := f.Opener.Open(room[:0], pkt[:h.Len], pkt[h.Len:], pn, h.Phase); err != nil {
+		return ErrAuth
+	}
+	to.Commit(n)
+	c.rcv.next += uint64(n)
+	f.OnReceived(now, pn, len(pkt), true)
+	if len(c.rcv.pieces) > 0 || c.rcv.fin {
+		c.rcv.settle(to)
+	}
+	return nil
+}
+
+func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64, size int, plain []byte, to Sink) error {
+	var frames []byte
+	switch {
+	case h.Type == sal.TypeData || h.Type == sal.TypeFIN || h.Type == sal.TypeDgram:
+		if h.Frames {
+			var err error
+			if frames, plain, err = sal.SplitFrames(plain); err != nil {
+				return err
+			}
+		}
+	default:
+		frames, plain = plain, nil
+	}
+	eliciting := h.Type == sal.TypeData || h.Type == sal.TypeFIN || h.Type == sal.TypeDgram
+	if eliciting && h.Type != sal.TypeDgram {
+		off := sal.DecodeOffset(h.Offset, c.rcv.next)
+		if ok, err := c.receiveStream(off, plain, h.Type == sal.TypeFIN, to); !ok {
+			return err // not acknowledged: it was not kept
+		}
+	}
+	if h.Type == sal.TypeDgram && c.datagram {
+		to.Reserve(0)
+		if d, ok := to.(DatagramSink); ok {
+			d.Datagram(plain)
+		}
+	}
+	el, err := c.receiveFrames(now, frames)
+	if err != nil {
+		return err
+	}
+	f.OnReceived(now, pn, size, eliciting || el)
+	if h.Type == sal.TypeProbe || h.Type == sal.TypeFIN {
+		f.AckNow()
+	}
+	return nil
+}
+
+// receiveStream takes stream bytes. It reports whether they were kept.
+func (c *Conn) receiveStream(off uint64, b []byte, fin bool, to Sink) (bool, error) {
+	r := &c.rcv
+	if err := r.fits(off, len(b), fin); err != nil {
+		return false, err
+	}
+	switch {
+	case off <= r.next:
+		r.deliver(off, b, to)
+	case !r.room():
+		return false, nil
+	default:
+		r.hold(off, b)
+	}
+	if fin && !r.fin {
+		r.fin, r.end = true, off+uint64(len(b))
+	}
+	r.settle(to)
+	return true, nil
+}
+
+// parsed frames are large (64 ranges) and short-lived: no connection owns one.
+var parsed = sync.Pool{New: func() any { return new(sal.Frame) }}
+
+// receiveFrames takes control frames. It reports whether any asks for an
+// acknowledgement.
+func (c *Conn) receiveFrames(now flow.Time, b []byte) (eliciting bool, err error) {
+	if len(b) == 0 {
+		return false, nil
+	}
+	fr := parsed.Get().(*sal.Frame)
+	defer parsed.Put(fr)
+	for len(b) > 0 {
+		n, err := sal.ParseFrame(b, fr)
+		if err != nil {
+			return false, err
+		}
+		b = b[n:]
+		switch fr.Type {
+		case sal.FramePad:
+			continue
+		case sal.FrameAck:
+			f := c.Flow(fr.Ack.Flow)
+			if f == nil {
+				return false, flow.ErrAckUnsent
+			}
+			if err := f.OnAck(now, &fr.Ack, c); err != nil {
+				return false, err
+			}
+			continue
+		case sal.FrameWindow:
+			c.snd.limit = max(c.snd.limit, fr.Offset)
+		case sal.FrameReset:
+			c.fail(&ResetError{fr.Code, string(fr.Reason)})
+			return false, nil
+		case sal.FrameChallenge:
+			c.answer, c.answers = fr.Data, true
+		}
+		eliciting = true
+	}
+	return eliciting, nil
+}
