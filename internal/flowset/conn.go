@@ -69,8 +69,8 @@ type Conn struct {
 	datagram bool
 	patience time.Duration
 
-	frames  []byte // scratch for building
-	answer  [8]byte   // owed RESPONSE
+	frames  []byte  // scratch for building
+	answer  [8]byte // owed RESPONSE
 	answers bool
 	ping    bool
 	hello   bool // an empty packet is owed: it proves that we have the keys
@@ -120,6 +120,9 @@ func (c *Conn) Write(d Data) {
 
 // CloseWrite ends the outgoing stream after what was written.
 func (c *Conn) CloseWrite() { c.snd.fin = true }
+
+// Ending reports whether CloseWrite was called.
+func (c *Conn) Ending() bool { return c.snd.fin }
 
 // Accepted returns how far the stream may be called sent towards the
 // application: far enough ahead of the peer's acknowledgements to keep the

@@ -4,11 +4,23 @@ package flowset
 // referenced until the peer has all of it, since repairs are cut from it anew.
 type Data interface {
 	Len() int
-	// Bytes returns [from, from+n), in place if it lies together, else copied
-	// into scratch.
-	Bytes(from, n int, scratch []byte) []byte
+	Bytes(from, n int) []byte
 	Release()
 }
+
+// Small writes are gathered while earlier ones are still on their way, so that
+// a byte of backlog costs about a byte.
+const (
+	smallWrite = 1 << 10
+	gatherSize = 4 << 10
+)
+
+// gathered is Data of our own.
+type gathered struct{ b []byte }
+
+func (g *gathered) Len() int                 { return len(g.b) }
+func (g *gathered) Bytes(from, n int) []byte { return g.b[from : from+n] }
+func (g *gathered) Release()                 {}
 
 // sender is the outgoing half of the stream.
 type sender struct {
@@ -35,8 +47,27 @@ type chunk struct {
 func (c *chunk) end() uint64 { return c.off + uint64(c.n) }
 
 func (s *sender) write(d Data) {
-	s.chunks = append(s.chunks, chunk{s.end, d.Len(), d})
-	s.end += uint64(d.Len())
+	n := d.Len()
+	if n <= smallWrite && len(s.chunks) > 0 {
+		s.gather(d.Bytes(0, n))
+		d.Release()
+	} else {
+		s.chunks = append(s.chunks, chunk{s.end, n, d})
+	}
+	s.end += uint64(n)
+}
+
+// gather appends a copy of b to the last chunk, or to a new one that has room.
+func (s *sender) gather(b []byte) {
+	c := &s.chunks[len(s.chunks)-1]
+	if g, ok := c.data.(*gathered); ok && len(g.b)+len(b) <= cap(g.b) {
+		g.b = append(g.b, b...)
+		c.n = len(g.b)
+		s.cursor = min(s.cursor, len(s.chunks)-1)
+		return
+	}
+	g := &gathered{b: append(make([]byte, 0, gatherSize), b...)}
+	s.chunks = append(s.chunks, chunk{s.end, len(b), g})
 }
 
 // backlog is what was accepted and is not acknowledged, in bytes.
@@ -98,18 +129,14 @@ func (s *sender) bytes(off uint64, n int, scratch []byte) []byte {
 	i := s.find(off)
 	c := &s.chunks[i]
 	if off+uint64(n) <= c.end() {
-		return c.data.Bytes(int(off-c.off), n, scratch)
+		return c.data.Bytes(int(off-c.off), n)
 	}
 	scratch = scratch[:n]
 	for got := 0; got < n; i++ {
 		c = &s.chunks[i]
 		from := int(off + uint64(got) - c.off)
 		take := min(n-got, c.n-from)
-		part := scratch[got : got+take]
-		if b := c.data.Bytes(from, take, part); &b[0] != &part[0] {
-			copy(part, b)
-		}
-		got += take
+		got += copy(scratch[got:], c.data.Bytes(from, take))
 	}
 	return scratch
 }

@@ -171,9 +171,9 @@ func (e *end) receive(pkt []byte) {
 
 type bytesData []byte
 
-func (d bytesData) Len() int                          { return len(d) }
-func (d bytesData) Bytes(from, n int, _ []byte) []byte { return d[from : from+n] }
-func (d bytesData) Release()                          {}
+func (d bytesData) Len() int                 { return len(d) }
+func (d bytesData) Bytes(from, n int) []byte { return d[from : from+n] }
+func (d bytesData) Release()                 {}
 
 // pair joins two ends over two wires; mod may change what it likes first.
 func pair(seed uint64, rate float64, rtt time.Duration, mod func(fwd, back *wire)) (w *world, a, b *end) {

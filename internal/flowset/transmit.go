@@ -189,9 +189,7 @@ func (c *Conn) sealData(f *flow.Flow, out []byte, off uint64, size int, fin bool
 		plain = append(plain, frames...)
 		at := len(plain)
 		plain = plain[:at+size]
-		if b := c.snd.bytes(off, size, plain[at:]); size > 0 && &b[0] != &plain[at] {
-			copy(plain[at:], b)
-		}
+		copy(plain[at:], c.snd.bytes(off, size, plain[at:]))
 	} else {
 		plain = c.snd.bytes(off, size, out[len(hdr):len(hdr)+size])
 	}
