@@ -44,9 +44,8 @@ func (e versionError) Error() string      { return "sal: " + string(e) }
 func (versionError) Is(target error) bool { return target == ErrVersion }
 
 // versionErrors is indexed by the version a packet claims.
-var versionErrors = [4]versionError{
-	"packet has version 0, this node speaks version 1; it is not a Serval packet",
-	"packet has version 1",
-	"packet has version 2, this node speaks version 1; update this node",
-	"packet has version 3, this node speaks version 1; update this node",
+var versionErrors = [4]error{
+	0: versionError("packet has version 0, this node speaks version 1; its sender is no Serval node"),
+	2: versionError("packet has version 2, this node speaks version 1; update this node"),
+	3: versionError("packet has version 3, this node speaks version 1; update this node"),
 }

@@ -24,7 +24,7 @@ type Type uint8
 const (
 	TypeData     Type = 0  // stream bytes at an offset
 	TypeFIN      Type = 1  // stream bytes, possibly none, and the end of the stream
-	TypeACK      Type = 2  // frames only
+	TypeAck      Type = 2  // frames only
 	TypeRSYN     Type = 3  // frames that move a flow to a new address
 	TypeRST      Type = 4  // frames that end the connection at once
 	TypeProbe    Type = 5  // frames that test a path or its MTU
@@ -40,7 +40,7 @@ const (
 )
 
 var typeNames = [16]string{
-	TypeData: "DATA", TypeFIN: "FIN", TypeACK: "ACK", TypeRSYN: "RSYN", TypeRST: "RST",
+	TypeData: "DATA", TypeFIN: "FIN", TypeAck: "ACK", TypeRSYN: "RSYN", TypeRST: "RST",
 	TypeProbe: "PROBE", TypeDgram: "DGRAM", 7: "TYPE7", TypeSYN: "SYN", TypeSYNACK: "SYNACK",
 	TypeOpen: "OPEN", TypeRefuse: "REFUSE", TypeCookie: "COOKIE", TypeJoin: "JOIN",
 	TypeJoinAck: "JOINACK", TypeDatagram: "DATAGRAM",
