@@ -94,7 +94,7 @@ func (c *Conn) transmitControl(now flow.Time, f *flow.Flow, buf []byte) int {
 	if kind != 0 {
 		f.StartBurst(now)
 	}
-	out := c.seal(f, sal.TypeACK, buf, frames)
+	out := c.seal(f, sal.TypeAck, buf, frames)
 	f.Sent(now, flow.Record{Kind: kind, Size: uint16(len(out))})
 	return len(out)
 }
@@ -213,7 +213,7 @@ func (c *Conn) transmitDatagrams(now flow.Time, f *flow.Flow, buf []byte, budget
 	d := c.dgrams.peek()
 	c.dgrams.pop()
 	if len(frames) > 0 && len(d)+len(frames)+2+shortOverhead > min(len(buf), f.MTU()) {
-		n = len(c.seal(f, sal.TypeACK, buf, frames))
+		n = len(c.seal(f, sal.TypeAck, buf, frames))
 		f.Sent(now, flow.Record{Kind: kind | flow.Ping, Size: uint16(n)})
 		c.dgrams.unpop(d)
 		return n, n, f
