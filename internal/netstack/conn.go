@@ -1,0 +1,251 @@
+package netstack
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+// Conn is the application's side of an [Endpoint], a [net.Conn] with half-close.
+// All methods are safe for concurrent use.
+//
+// Errors are plain: io.EOF, net.ErrClosed after Close, os.ErrDeadlineExceeded,
+// syscall.EPIPE from Write after CloseWrite, ErrReset after a reset by TCP, or
+// the error given to Endpoint.DeliverReset or Abort.
+type Conn struct {
+	e     *Endpoint
+	tcp   tcpip.Endpoint
+	queue waiter.Queue
+	entry waiter.Entry
+
+	rd, wr half
+	dst    tcpip.SliceWriter // what Read fills; here so that it needs no allocation
+	src    source            // what Write sends; likewise
+
+	closed  atomic.Bool
+	deaf    atomic.Bool           // CloseRead was called
+	failure atomic.Pointer[error] // from DeliverReset or Abort
+}
+
+var (
+	_ net.Conn      = (*Conn)(nil)
+	_ io.WriterTo   = (*Conn)(nil)
+	_ io.ReaderFrom = (*Conn)(nil)
+)
+
+// maxWrite is the largest write TCP gets at once. Two of them do not fit into
+// one segment, so large writes become segments of this size without a copy.
+const maxWrite = 32 << 10
+
+func (c *Conn) init(e *Endpoint) {
+	c.e = e
+	c.rd.cond.L = &c.rd.mu
+	c.wr.cond.L = &c.wr.mu
+	c.entry.Init((*listener)(c), waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
+	c.queue.EventRegister(&c.entry)
+}
+
+// listener is a Conn as TCP's event listener.
+type listener Conn
+
+// NotifyEvent implements waiter.EventListener.
+func (l *listener) NotifyEvent(mask waiter.EventMask) {
+	const end = waiter.EventHUp | waiter.EventErr
+	if mask&(waiter.ReadableEvents|end) != 0 {
+		l.rd.wake()
+	}
+	if mask&(waiter.WritableEvents|end) != 0 {
+		l.wr.wake()
+	}
+}
+
+// Read implements net.Conn.
+func (c *Conn) Read(b []byte) (int, error) {
+	c.rd.op.Lock()
+	defer c.rd.op.Unlock()
+	for {
+		if c.closed.Load() {
+			return 0, net.ErrClosed
+		}
+		if c.rd.timedOut() {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if c.deaf.Load() {
+			return 0, io.EOF
+		}
+		if len(b) == 0 {
+			return 0, nil
+		}
+		c.rd.clear()
+		c.dst = b
+		res, err := c.tcp.Read(&c.dst, tcpip.ReadOptions{})
+		c.dst = nil
+		if err == nil {
+			c.e.consumed(res.Count)
+			return res.Count, nil
+		}
+		if _, empty := err.(*tcpip.ErrWouldBlock); !empty {
+			return 0, c.readError(err)
+		}
+		c.rd.wait()
+	}
+}
+
+// Write implements net.Conn.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.wr.op.Lock()
+	defer c.wr.op.Unlock()
+	done := 0
+	for {
+		if c.closed.Load() {
+			return done, net.ErrClosed
+		}
+		if c.wr.timedOut() {
+			return done, os.ErrDeadlineExceeded
+		}
+		if done == len(b) {
+			return done, nil
+		}
+		c.wr.clear()
+		c.src = source(b[done:min(len(b), done+maxWrite)])
+		n, err := c.tcp.Write(&c.src, tcpip.WriteOptions{Atomic: true})
+		c.src = nil
+		done += int(n)
+		if err == nil {
+			continue
+		}
+		if _, full := err.(*tcpip.ErrWouldBlock); !full {
+			return done, c.writeError(err)
+		}
+		c.wr.wait()
+	}
+}
+
+// source is a tcpip.Payloader of a slice.
+type source []byte
+
+func (s *source) Len() int { return len(*s) }
+
+func (s *source) Read(b []byte) (int, error) {
+	n := copy(b, *s)
+	*s = (*s)[n:]
+	if n == 0 && len(*s) == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// WriteTo implements io.WriterTo: it reads until EOF, with a pooled buffer.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	b := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(b)
+	return io.CopyBuffer(w, onlyReader{c}, b[:])
+}
+
+// ReadFrom implements io.ReaderFrom: it writes until EOF, with a pooled buffer.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	b := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(b)
+	return io.CopyBuffer(onlyWriter{c}, r, b[:])
+}
+
+type (
+	onlyReader struct{ io.Reader }
+	onlyWriter struct{ io.Writer }
+)
+
+// Close implements net.Conn. What was written is still delivered. If bytes were
+// left unread, or more arrive, the connection is reset instead: Link.Abort.
+func (c *Conn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	switch {
+	case c.deaf.Load():
+		c.drain()
+	case c.e.held():
+		c.tcp.Abort()
+	}
+	c.tcp.Close()
+	return nil
+}
+
+// CloseWrite ends the stream the peer reads; reading goes on.
+func (c *Conn) CloseWrite() error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	if err := c.tcp.Shutdown(tcpip.ShutdownWrite); err != nil {
+		return c.writeError(err)
+	}
+	return nil
+}
+
+// CloseRead drops what is unread and what still arrives; Read returns io.EOF.
+func (c *Conn) CloseRead() error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	c.deaf.Store(true)
+	c.e.closeRead()
+	if err := c.tcp.Shutdown(tcpip.ShutdownRead); err != nil {
+		return c.readError(err)
+	}
+	c.drain()
+	return nil
+}
+
+// drain drops what TCP holds for the reader.
+func (c *Conn) drain() {
+	c.rd.op.Lock()
+	defer c.rd.op.Unlock()
+	if res, err := c.tcp.Read(io.Discard, tcpip.ReadOptions{}); err == nil {
+		c.e.consumed(res.Count)
+	}
+}
+
+// Abort resets the connection: the Link sees Abort; Read and Write return err.
+func (c *Conn) Abort(err error) {
+	c.fail(err)
+	c.tcp.Abort()
+}
+
+// LocalAddr implements net.Conn. The address says nothing: the connection's real
+// ends are known to the Link.
+func (c *Conn) LocalAddr() net.Addr { return addr{} }
+
+// RemoteAddr implements net.Conn, as LocalAddr.
+func (c *Conn) RemoteAddr() net.Addr { return addr{} }
+
+// SetDeadline implements net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.rd.setDeadline(t)
+	c.wr.setDeadline(t)
+	return nil
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.rd.setDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.wr.setDeadline(t)
+	return nil
+}
+
+// addr is an address of the netstack inside.
+type addr struct{}
+
+func (addr) Network() string { return "netstack" }
+func (addr) String() string  { return "netstack" }

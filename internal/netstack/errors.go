@@ -1,0 +1,48 @@
+package netstack
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// ErrReset is returned by Read and Write once TCP reset the connection without
+// being told why.
+var ErrReset = errors.New("netstack: the connection was reset; open a new one")
+
+// fail sets the error that Read and Write return from when TCP is reset. Only
+// the first counts.
+func (c *Conn) fail(err error) { c.failure.CompareAndSwap(nil, &err) }
+
+// readError translates what TCP returned to Read.
+func (c *Conn) readError(err tcpip.Error) error {
+	_, ended := err.(*tcpip.ErrClosedForReceive)
+	switch failure := c.failure.Load(); {
+	case c.closed.Load():
+		return net.ErrClosed
+	case ended && c.e.readEnded():
+		return io.EOF
+	case failure != nil:
+		return *failure
+	case ended:
+		return io.EOF
+	}
+	return ErrReset
+}
+
+// writeError translates what TCP returned to Write.
+func (c *Conn) writeError(err tcpip.Error) error {
+	switch failure := c.failure.Load(); {
+	case c.closed.Load():
+		return net.ErrClosed
+	case failure != nil:
+		return *failure
+	}
+	if _, ended := err.(*tcpip.ErrClosedForSend); ended && c.e.fin.Load() {
+		return syscall.EPIPE
+	}
+	return ErrReset
+}
