@@ -47,26 +47,37 @@ func (n *Network) schedule(at time.Duration, p packet) {
 
 // run moves packets on when their time has come.
 func (n *Network) run() {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		n.mu.Lock()
-		wait := time.Hour
-		for now := n.now(); len(n.events.heap) > 0; {
-			if wait = n.events.heap[0].at - now; wait > 0 {
-				break
-			}
-			wait = time.Hour
-			e := heap.Pop(&n.events.heap).(event)
-			n.forward(e.p, e.at)
+		wait, more := n.advance()
+		due := timer.C
+		if more {
+			timer.Reset(wait)
+		} else {
+			due = nil // an idle network has no timer to keep a synctest bubble going
 		}
-		n.mu.Unlock()
-		timer.Reset(wait)
 		select {
-		case <-timer.C:
+		case <-due:
 		case <-n.wake:
 		case <-n.quit:
 			return
 		}
 	}
+}
+
+// advance handles all events that are due and returns the time to the next,
+// if there is one.
+func (n *Network) advance() (wait time.Duration, more bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.now()
+	for len(n.events.heap) > 0 {
+		if wait = n.events.heap[0].at - now; wait > 0 {
+			return wait, true
+		}
+		e := heap.Pop(&n.events.heap).(event)
+		n.forward(e.p, e.at)
+	}
+	return 0, false
 }

@@ -30,6 +30,9 @@ type Interface struct {
 
 func newHost(n *Network, nat *NAT, addrs []netip.Addr) *Host {
 	h := &Host{net: n, nat: nat, socks: make(map[netip.AddrPort]*socket), port: 49151}
+	n.mu.Lock()
+	n.hosts = append(n.hosts, h)
+	n.mu.Unlock()
 	for _, a := range addrs {
 		h.Add(a)
 	}
@@ -148,25 +151,29 @@ func (h *Host) Listen(addr netip.AddrPort, handler underlay.Handler) (underlay.S
 }
 
 func (h *Host) freePort(addr netip.Addr) netip.AddrPort {
-	for {
+	for range 1 << 14 {
 		h.port = max(h.port+1, 49152)
-		if ap := netip.AddrPortFrom(addr, h.port); h.socks[ap] == nil {
-			return ap
+		if h.socks[netip.AddrPortFrom(addr, h.port)] == nil {
+			break
 		}
 	}
+	return netip.AddrPortFrom(addr, h.port) // in use if all are
 }
 
 // deliver hands a packet to the socket it is for, if any.
 func (i *Interface) deliver(p packet) {
 	s := i.host.socks[p.to]
 	if s == nil {
-		any := netip.IPv6Unspecified()
+		all := netip.IPv6Unspecified()
 		if p.to.Addr().Is4() {
-			any = netip.IPv4Unspecified()
+			all = netip.IPv4Unspecified()
 		}
-		s = i.host.socks[netip.AddrPortFrom(any, p.to.Port())]
+		s = i.host.socks[netip.AddrPortFrom(all, p.to.Port())]
 	}
-	if s == nil || !i.up || !s.in.put(p) {
+	if s == nil || !i.up {
+		p.buf.release()
+	} else if !s.in.put(p) {
+		i.downlink.stats.Overflowed++
 		p.buf.release()
 	}
 }

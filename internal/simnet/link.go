@@ -44,7 +44,7 @@ type Link struct {
 type Stats struct {
 	Packets, Bytes int // admitted, without headers
 	Lost           int // by Loss, Blackhole or MTU
-	Overflowed     int // by Queue
+	Overflowed     int // by Queue, or by the socket's receive buffer
 }
 
 func newLink(n *Network, name string) *Link {
@@ -72,11 +72,11 @@ func (l *Link) Stats() Stats {
 	return l.stats
 }
 
-// perPacket reports whether datagrams of a batch may fare differently.
-func (l *Link) perPacket() bool {
-	p := &l.p
-	return p.Jitter > 0 || p.Loss > 0 || p.Duplicate > 0 || p.Reorder > 0 ||
-		p.Rate > 0 || p.MTU > 0 || p.Blackhole
+// perPacket reports whether the datagrams of p may fare differently.
+func (l *Link) perPacket(p *packet) bool {
+	c := &l.p
+	return c.Jitter > 0 || c.Loss > 0 || c.Duplicate > 0 || c.Reorder > 0 ||
+		c.Rate > 0 || c.Blackhole || c.MTU > 0 && p.seg+headers(p.to.Addr()) > c.MTU
 }
 
 // admit says when p leaves the link, or -1 for never.

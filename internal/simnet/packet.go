@@ -14,6 +14,7 @@ type packet struct {
 	seg      int
 	from, to netip.AddrPort
 	iface    *Interface // the sender's, later the receiver's
+	nat      *NAT       // in whose address space it is, nil for the public one
 	stage    stage
 }
 
@@ -28,7 +29,7 @@ const (
 	arrived
 )
 
-func (p *packet) data() []byte { return p.buf.b[p.off : p.off+p.len] }
+func (p *packet) data() []byte { return p.buf.b[p.off : p.off+p.len : p.off+p.len] }
 
 // split cuts the first datagram off p.
 func (p *packet) split() packet {
@@ -118,7 +119,7 @@ func (n *Network) forward(p packet, now time.Duration) {
 		if l == nil {
 			continue
 		}
-		if l.perPacket() {
+		if l.perPacket(&p) {
 			for p.len > p.seg {
 				n.pass(l, p.split(), now)
 			}

@@ -25,6 +25,7 @@ type Network struct {
 
 	mu     sync.Mutex
 	outer  realm // the public Internet
+	hosts  []*Host
 	nats   map[netip.Addr]*NAT
 	paths  map[[2]netip.Addr]*Link
 	tap    Tap
@@ -88,15 +89,9 @@ func (n *Network) Close() error {
 	}
 	n.closed = true
 	var socks []*socket
-	realms := []realm{n.outer}
-	for _, nat := range n.nats {
-		realms = append(realms, nat.inner)
-	}
-	for _, r := range realms {
-		for _, ifc := range r {
-			for _, s := range ifc.host.socks {
-				socks = append(socks, s)
-			}
+	for _, h := range n.hosts {
+		for _, s := range h.socks {
+			socks = append(socks, s)
 		}
 	}
 	n.mu.Unlock()

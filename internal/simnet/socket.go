@@ -1,9 +1,9 @@
 package simnet
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 
 	"github.com/serval-net/serval/internal/underlay"
@@ -39,14 +39,16 @@ func (s *socket) read(h underlay.Handler) {
 }
 
 func (s *socket) Send(buf []byte, seg int, to netip.AddrPort) error {
-	n := s.host.net
+	if seg <= 0 || seg > len(buf) {
+		seg = len(buf)
+	}
+	if seg > underlay.MaxPayload {
+		return underlay.ErrTooBig
+	}
 	for len(buf) > 0 {
-		m := min(len(buf), max(underlay.MaxPayload/seg, 1)*seg)
-		p := packet{len: m, seg: seg, from: s.local, to: to}
-		if m <= 1<<16 {
-			p.buf = newBuffer(buf[:m])
-		}
-		if err := n.send(s, p); err != nil {
+		m := min(len(buf), underlay.MaxPayload/seg*seg)
+		p := packet{len: m, seg: seg, to: to, buf: newBuffer(buf[:m])}
+		if err := s.send(p); err != nil {
 			return err
 		}
 		buf = buf[m:]
@@ -55,30 +57,47 @@ func (s *socket) Send(buf []byte, seg int, to netip.AddrPort) error {
 }
 
 // send puts p on the wire.
-func (n *Network) send(s *socket, p packet) error {
+func (s *socket) send(p packet) error {
+	n := s.host.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var err error
-	p.iface = s.host.iface(p.from.Addr())
-	if s.local.Addr().IsUnspecified() {
-		p.iface = s.host.source(p.to.Addr())
+	if err := s.address(&p); err != nil {
+		p.buf.release()
+		return err
+	}
+	tap := n.tap
+	if tap == nil {
+		n.forward(p, n.now())
+		return nil
+	}
+	n.mu.Unlock()
+	on := tap.apply(p)
+	n.mu.Lock()
+	for _, p := range on {
+		n.forward(p, n.now())
+	}
+	return nil
+}
+
+// address gives p its source, as seen by the receiver.
+func (s *socket) address(p *packet) error {
+	h := s.host
+	p.iface = h.iface(s.local.Addr())
+	if s.local.Addr().IsUnspecified() && s.local.Addr().Is4() == p.to.Addr().Is4() {
+		p.iface = h.source(p.to.Addr())
 	}
 	switch {
 	case s.in.isClosed():
-		err = net.ErrClosed
+		return net.ErrClosed
 	case p.iface == nil || !p.iface.up || p.iface.addr.Is4() != p.to.Addr().Is4():
-		err = syscall.ENETUNREACH
-	case min(p.seg, p.len) > p.iface.uplink.payload(headers(p.to.Addr())):
-		err = underlay.ErrTooBig
+		return fmt.Errorf("simnet: cannot send from %v to %v: %w", s.local, p.to, syscall.ENETUNREACH)
+	case p.seg > p.iface.uplink.payload(headers(p.to.Addr())):
+		return underlay.ErrTooBig
 	}
-	if err != nil {
-		if p.buf != nil {
-			p.buf.release()
-		}
-		return err
+	p.from = netip.AddrPortFrom(p.iface.addr, s.local.Port())
+	if p.nat = h.nat; p.nat != nil && p.nat.inner[p.to.Addr()] == nil {
+		p.nat.outward(p)
 	}
-	p.from = netip.AddrPortFrom(p.iface.addr, p.from.Port())
-	n.forward(p, n.now())
 	return nil
 }
 
@@ -99,12 +118,16 @@ func (s *socket) MTU() int {
 func (s *socket) Close() error {
 	n := s.host.net
 	n.mu.Lock()
-	if s.host.socks[s.local] == s {
+	open := s.host.socks[s.local] == s
+	if open {
 		delete(s.host.socks, s.local)
 	}
 	n.mu.Unlock()
 	s.in.close()
 	<-s.done
+	if !open {
+		return net.ErrClosed
+	}
 	return nil
 }
 
@@ -114,73 +137,4 @@ func headers(a netip.Addr) int {
 		return 20 + 8
 	}
 	return 40 + 8
-}
-
-// inboxSize is the receive buffer of a socket, in bytes of payload.
-const inboxSize = 4 << 20
-
-// inbox is a bounded queue between the network and a socket's reader.
-type inbox struct {
-	mu     sync.Mutex
-	ready  sync.Cond
-	queue  []packet // from head
-	head   int
-	bytes  int
-	closed bool
-}
-
-// put appends p, and reports whether there was room.
-func (in *inbox) put(p packet) bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.closed || in.bytes+p.len > inboxSize {
-		return false
-	}
-	in.queue = append(in.queue, p)
-	in.bytes += p.len
-	in.ready.Signal()
-	return true
-}
-
-// take waits for the next packet, joined with those that follow it where they
-// were sent as one batch.
-func (in *inbox) take() (packet, bool) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	for len(in.queue) == in.head && !in.closed {
-		in.ready.Wait()
-	}
-	if in.closed {
-		for _, p := range in.queue[in.head:] {
-			p.buf.release()
-		}
-		in.queue = nil
-		return packet{}, false
-	}
-	p := in.queue[in.head]
-	in.head++
-	for in.head < len(in.queue) && p.join(in.queue[in.head]) {
-		in.head++
-	}
-	in.bytes -= p.len
-	if in.head == len(in.queue) {
-		in.queue, in.head = in.queue[:0], 0
-	} else if in.head > 1024 && in.head > len(in.queue)/2 {
-		in.queue = in.queue[:copy(in.queue, in.queue[in.head:])]
-		in.head = 0
-	}
-	return p, true
-}
-
-func (in *inbox) isClosed() bool {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.closed
-}
-
-func (in *inbox) close() {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.closed = true
-	in.ready.Broadcast()
 }
