@@ -29,31 +29,31 @@ type Short struct {
 }
 
 // ParseShort parses the header of a packet on an established flow.
-func ParseShort(b []byte) (Short, error) {
+func ParseShort(b []byte) (s Short, err error) {
 	if len(b) < ShortHeaderLen {
-		return Short{}, errTruncated
+		return s, errTruncated
 	}
 	if v := b[0] >> 6; v != Version {
-		return Short{}, versionErrors[v]
+		return s, versionErrors[v]
 	}
-	s := Short{
-		Type:   Type(b[0] >> 2 & 15),
-		Frames: b[0]&framesBit != 0,
-		Phase:  b[0] & phaseBit,
-		Flow:   FlowID(binary.BigEndian.Uint32(b[1:])),
-		PN:     binary.BigEndian.Uint32(b[4:]) & pnMask, // byte 4 is the flow's last
-		Len:    ShortHeaderLen,
+	t := Type(b[0] >> 2 & 15)
+	if t > TypeDgram {
+		return s, errNotType
 	}
-	switch {
-	case s.Type <= TypeFIN:
+	if t <= TypeFIN {
 		if len(b) < DataHeaderLen {
-			return Short{}, errTruncated
+			return s, errTruncated
 		}
 		s.Offset = binary.BigEndian.Uint32(b[ShortHeaderLen:])
 		s.Len = DataHeaderLen
-	case s.Type > TypeDgram:
-		return Short{}, errNotType
+	} else {
+		s.Len = ShortHeaderLen
 	}
+	s.Type = t
+	s.Frames = b[0]&framesBit != 0
+	s.Phase = b[0] & phaseBit
+	s.Flow = FlowID(binary.BigEndian.Uint32(b[1:]))
+	s.PN = binary.BigEndian.Uint32(b[4:]) & pnMask // byte 4 is the flow's last
 	return s, nil
 }
 
