@@ -318,3 +318,38 @@ func TestReceiveBufferIsBounded(t *testing.T) {
 	}
 	close(block)
 }
+
+// All knobs may be turned while traffic flows; for the race detector.
+func TestChangeWhileRunning(t *testing.T) {
+	n := New(1)
+	defer n.Close()
+	ha, hb := n.Host(addrA), n.Host(addrB)
+	a, _ := listen(t, ha, addrA, 1)
+	b, l := listen(t, hb, addrB, 2)
+	var senders sync.WaitGroup
+	for range 3 {
+		senders.Go(func() {
+			for range 300 {
+				a.Send(make([]byte, 5000), 1000, b.LocalAddr())
+			}
+		})
+	}
+	for i := range 100 {
+		n.SetPath(addrA, addrB, Params{Delay: time.Duration(i) * time.Microsecond, Loss: 0.1, Rate: 1e9})
+		ha.Interface(addrA).SetUp(i%2 == 0)
+		n.SetTap(func(p *Packet) bool { return p.Data[0] == 0 })
+		n.Path(addrA, addrB).Stats()
+	}
+	n.SetTap(nil)
+	n.SetPath(addrA, addrB, Params{})
+	ha.Interface(addrA).SetUp(true)
+	senders.Wait()
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	before := len(l.all)
+	send(t, a, "x", 1, b.LocalAddr())
+	if len(l.all) != before {
+		t.Error("received after Close")
+	}
+}

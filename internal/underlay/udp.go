@@ -24,7 +24,8 @@ type UDP struct {
 	// NoSpin keeps readers from polling for the next datagram, for up to
 	// 50 us, before they sleep. They do so only while datagrams follow each
 	// other that closely, which makes request/response several times faster
-	// at the cost of CPU, and only one reader of a process at a time.
+	// at the cost of CPU, and only one reader of a process at a time. Only
+	// Linux sockets spin.
 	NoSpin bool
 
 	disable feature // forced off, for tests
