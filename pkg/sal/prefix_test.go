@@ -98,3 +98,14 @@ func FuzzParsePrefix(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseServiceID(f *testing.F) {
+	f.Add(strings.Repeat("0f", 32))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, s string) {
+		id, err := ParseServiceID(s)
+		if err == nil && id.String() != strings.ToLower(s) {
+			t.Fatalf("%q is %s", s, id)
+		}
+	})
+}

@@ -123,3 +123,14 @@ func FuzzParseShort(f *testing.F) {
 		}
 	})
 }
+
+func FuzzSplitFrames(f *testing.F) {
+	f.Add([]byte("\x00\x02ffpayload"))
+	f.Add([]byte{0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		frames, payload, err := SplitFrames(b)
+		if err == nil && (len(frames) != int(b[0])<<8|int(b[1]) || !bytes.Equal(b[2:], append(frames, payload...))) {
+			t.Fatalf("%x splits into %x and %x", b, frames, payload)
+		}
+	})
+}
