@@ -1,6 +1,8 @@
 package netstack
 
 import (
+	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -22,6 +24,48 @@ type ackState struct {
 	acked    uint64 // by Ack
 	reported uint64 // what TCP knows of it
 	queued   bool   // waiting in the ackFlusher
+
+	// small holds the offsets after small writes that are not acked. TCP
+	// counts only their bytes against SendBuffer, but each costs it a
+	// kilobyte, so their number is limited too.
+	small []uint64
+}
+
+const (
+	smallWrite     = 512 // bytes
+	maxSmallWrites = 4096
+)
+
+// wrote records a write that ends at offset end.
+func (e *Endpoint) wrote(n int, end uint64) {
+	if n >= smallWrite {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tx.acked < end {
+		e.tx.small = append(e.tx.small, end)
+	}
+}
+
+// crowded reports whether writes must wait for small ones to be acked.
+func (e *Endpoint) crowded() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.tx.small) >= maxSmallWrites && !e.done
+}
+
+// forget drops the small writes that are acked and reports whether a writer may
+// be waiting for that.
+func (a *ackState) forget() (room bool) {
+	before := len(a.small)
+	i := sort.Search(before, func(i int) bool { return a.small[i] > a.acked })
+	if i == before {
+		a.small = nil
+	} else {
+		a.small = slices.Delete(a.small, 0, i)
+	}
+	return before >= maxSmallWrites/2 && len(a.small) < maxSmallWrites/2
 }
 
 // Ack says that every byte before off, counting the FIN as one, is accepted:
@@ -36,7 +80,7 @@ func (e *Endpoint) Ack(off uint64) {
 		return
 	}
 	e.tx.acked = off
-	late := false
+	room, late := e.tx.forget(), false
 	switch {
 	case off-e.tx.reported >= ackBytes, off == sent && (e.segs.Load() >= ackSegments || e.fin.Load()):
 		e.segment(nil, header.TCPFlagAck, nil)
@@ -45,6 +89,9 @@ func (e *Endpoint) Ack(off uint64) {
 		late = true
 	}
 	e.mu.Unlock()
+	if room {
+		e.conn.wr.wake()
+	}
 	if late {
 		e.stack.acks.add(e)
 	}

@@ -24,12 +24,14 @@ type Conn struct {
 	queue waiter.Queue
 	entry waiter.Entry
 
-	rd, wr half
-	dst    tcpip.SliceWriter // what Read fills; here so that it needs no allocation
-	src    source            // what Write sends; likewise
+	rd, wr  half
+	dst     tcpip.SliceWriter // what Read fills; here so that it needs no allocation
+	src     source            // what Write sends; likewise
+	written uint64            // bytes TCP took from Write
 
 	closed  atomic.Bool
 	deaf    atomic.Bool           // CloseRead was called
+	mute    atomic.Bool           // CloseWrite was called
 	failure atomic.Pointer[error] // from DeliverReset or Abort
 }
 
@@ -38,10 +40,6 @@ var (
 	_ io.WriterTo   = (*Conn)(nil)
 	_ io.ReaderFrom = (*Conn)(nil)
 )
-
-// maxWrite is the largest write TCP gets at once. Two of them do not fit into
-// one segment, so large writes become segments of this size without a copy.
-const maxWrite = 32 << 10
 
 func (c *Conn) init(e *Endpoint) {
 	c.e = e
@@ -101,6 +99,10 @@ func (c *Conn) Read(b []byte) (int, error) {
 func (c *Conn) Write(b []byte) (int, error) {
 	c.wr.op.Lock()
 	defer c.wr.op.Unlock()
+	// Each piece becomes one segment without a copy. They are equal, because a
+	// short one at the end would cost as much as a full one.
+	pieces := (len(b) + MaxSegment - 1) / MaxSegment
+	size := (len(b) + pieces - 1) / max(pieces, 1)
 	done := 0
 	for {
 		if c.closed.Load() {
@@ -113,11 +115,17 @@ func (c *Conn) Write(b []byte) (int, error) {
 			return done, nil
 		}
 		c.wr.clear()
-		c.src = source(b[done:min(len(b), done+maxWrite)])
+		if c.e.crowded() {
+			c.wr.wait()
+			continue
+		}
+		c.src = source(b[done:min(len(b), done+size)])
 		n, err := c.tcp.Write(&c.src, tcpip.WriteOptions{Atomic: true})
 		c.src = nil
 		done += int(n)
+		c.written += uint64(n)
 		if err == nil {
+			c.e.wrote(int(n), c.written)
 			continue
 		}
 		if _, full := err.(*tcpip.ErrWouldBlock); !full {
@@ -183,6 +191,7 @@ func (c *Conn) CloseWrite() error {
 	if c.closed.Load() {
 		return net.ErrClosed
 	}
+	c.mute.Store(true)
 	if err := c.tcp.Shutdown(tcpip.ShutdownWrite); err != nil {
 		return c.writeError(err)
 	}

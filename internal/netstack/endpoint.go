@@ -142,10 +142,12 @@ func (e *Endpoint) windowScale() int {
 // may be nil and which it takes over. The caller holds e.mu, so that segments
 // are queued in the order of their sequence numbers.
 func (e *Endpoint) segment(v *buffer.View, flags header.TCPFlags, options []byte) {
-	var h [header.IPv4MinimumSize + header.TCPMinimumSize + 8]byte
+	// The headers get a view of their own, because netstack copies a shared
+	// view to look at a header in it. Checksums: see link.Capabilities.
 	size := header.IPv4MinimumSize + header.TCPMinimumSize + len(options)
-	// Without checksums: see link.Capabilities.
-	header.IPv4(h[:]).Encode(&header.IPv4Fields{
+	headers := buffer.NewViewSize(size)
+	h := headers.AsSlice()
+	header.IPv4(h).Encode(&header.IPv4Fields{
 		TotalLength: uint16(size + v.Size()),
 		TTL:         1,
 		Protocol:    uint8(tcp.ProtocolNumber),
@@ -164,10 +166,8 @@ func (e *Endpoint) segment(v *buffer.View, flags header.TCPFlags, options []byte
 	})
 	copy(h[header.IPv4MinimumSize+header.TCPMinimumSize:], options)
 
-	// The headers get a view of their own: netstack copies a shared view to
-	// look at a header in it. Merge, because Append would fill the headers'
-	// view with the first bytes of the payload.
-	buf := buffer.MakeWithView(buffer.NewViewWithData(h[:size]))
+	// Merge, because Append would fill the headers' view from the payload.
+	buf := buffer.MakeWithView(headers)
 	if v != nil {
 		data := buffer.MakeWithView(v)
 		buf.Merge(&data)

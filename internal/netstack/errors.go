@@ -20,29 +20,34 @@ func (c *Conn) fail(err error) { c.failure.CompareAndSwap(nil, &err) }
 // readError translates what TCP returned to Read.
 func (c *Conn) readError(err tcpip.Error) error {
 	_, ended := err.(*tcpip.ErrClosedForReceive)
-	switch failure := c.failure.Load(); {
+	switch {
 	case c.closed.Load():
 		return net.ErrClosed
 	case ended && c.e.readEnded():
 		return io.EOF
-	case failure != nil:
-		return *failure
-	case ended:
-		return io.EOF
 	}
-	return ErrReset
+	return c.resetError()
 }
 
 // writeError translates what TCP returned to Write.
 func (c *Conn) writeError(err tcpip.Error) error {
-	switch failure := c.failure.Load(); {
+	_, ended := err.(*tcpip.ErrClosedForSend)
+	switch {
 	case c.closed.Load():
 		return net.ErrClosed
-	case failure != nil:
+	case ended && c.mute.Load() && c.failure.Load() == nil:
+		return syscall.EPIPE
+	}
+	return c.resetError()
+}
+
+// resetError returns why TCP was reset.
+func (c *Conn) resetError() error {
+	if failure := c.failure.Load(); failure != nil {
 		return *failure
 	}
-	if _, ended := err.(*tcpip.ErrClosedForSend); ended && c.e.fin.Load() {
-		return syscall.EPIPE
+	if c.e.stack.closed.Load() {
+		return net.ErrClosed
 	}
 	return ErrReset
 }

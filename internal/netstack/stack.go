@@ -84,7 +84,7 @@ type Stack struct {
 	addrs atomic.Uint64 // virtual peers handed out so far
 
 	mu     sync.RWMutex // held for reading while an endpoint opens
-	closed bool
+	closed atomic.Bool
 }
 
 // ErrStackClosed is returned by Open after Close.
@@ -151,7 +151,7 @@ func (s *Stack) configure() error {
 func (s *Stack) Open(l Link) (*Endpoint, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.closed {
+	if s.closed.Load() {
 		return nil, ErrStackClosed
 	}
 	e := newEndpoint(s, l, s.nextPeer())
@@ -177,10 +177,9 @@ func (s *Stack) nextPeer() tcpip.FullAddress {
 // Link methods take.
 func (s *Stack) Close() error {
 	s.mu.Lock()
-	closed := s.closed
-	s.closed = true
+	again := s.closed.Swap(true)
 	s.mu.Unlock()
-	if closed {
+	if again {
 		return net.ErrClosed
 	}
 	s.acks.close()
