@@ -1,0 +1,124 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serval-net/serval/interop/bench/work"
+	"github.com/serval-net/serval/interop/lab"
+)
+
+// bench starts the measured processes.
+type bench struct {
+	self      string // this program
+	wireguard string // the program for wireguard-go
+	dir       string
+	port      uint16 // a fresh one per server
+}
+
+// newBench builds what the groups need.
+func newBench(ctx context.Context, groups []group) (*bench, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{self: self, dir: dir, port: 7000}
+	if slices.ContainsFunc(groups, func(g group) bool { return slices.Contains(g.systems, "wireguard-go") }) {
+		b.wireguard = filepath.Join(dir, "wireguard")
+		build := exec.CommandContext(ctx, "go", "build", "-C", "interop/bench/wireguard", "-o", b.wireguard, ".")
+		build.Env = append(os.Environ(), "GOWORK=off")
+		if out, err := build.CombinedOutput(); err != nil {
+			b.close()
+			return nil, fmt.Errorf("build the wireguard-go process (run from the repository's root, or leave it out with -systems): %w\n%s", err, out)
+		}
+	}
+	return b, nil
+}
+
+func (b *bench) close() { os.RemoveAll(b.dir) }
+
+// command returns the program of a system, as a command on the host.
+func (b *bench) command(ctx context.Context, h *lab.Host, side, system, arg string) *exec.Cmd {
+	program := b.self
+	if system == "wireguard-go" {
+		program = b.wireguard
+	}
+	return h.Command(ctx, program, side, system, arg)
+}
+
+// pair runs one workload between a server and a client process of the system.
+func (b *bench) pair(ctx context.Context, s *site, system string, spec work.Spec) (work.Result, error) {
+	// Whatever hangs, hangs no longer than this.
+	ctx, cancel := context.WithTimeout(ctx, spec.Warm+spec.For+time.Minute)
+	defer cancel()
+	b.port++
+	spec.Addr = netip.AddrPortFrom(s.addr, b.port)
+	stop, err := b.serve(ctx, s.server, system, spec.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+
+	arg, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	client := b.command(ctx, s.client, "client", system, string(arg))
+	var out, complaint bytes.Buffer
+	client.Stdout, client.Stderr = &out, &complaint
+	if err := s.client.Start(client); err != nil {
+		return nil, err
+	}
+	if err := client.Wait(); err != nil {
+		return nil, fmt.Errorf("client: %w: %s", err, tail(complaint.String()))
+	}
+	var result work.Result
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+		return nil, fmt.Errorf("client's result: %w: %s", err, out.String())
+	}
+	return result, nil
+}
+
+// serve starts a server process and returns, once it listens, how to stop it.
+func (b *bench) serve(ctx context.Context, h *lab.Host, system string, addr netip.AddrPort) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	server := b.command(ctx, h, "server", system, addr.String())
+	var complaint bytes.Buffer
+	server.Stderr = &complaint
+	out, err := server.StdoutPipe()
+	if err == nil {
+		err = h.Start(server)
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	stop = func() { cancel(); server.Wait() }
+	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		stop()
+		return nil, fmt.Errorf("server did not start: %s", tail(complaint.String()))
+	}
+	return stop, nil
+}
+
+// tail returns the end of a process's complaints.
+func tail(s string) string {
+	s = strings.TrimSpace(s)
+	return s[max(0, len(s)-500):]
+}
