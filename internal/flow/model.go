@@ -55,6 +55,7 @@ type model struct {
 
 	// rate
 	bw      maxFilter // over the last two probe cycles
+	bwFirst float64   // what the initial window makes, until startup is over
 	bwLo    float64   // short-term ceiling after loss, 0 = none
 	cycle   uint64
 	fullBW  float64
@@ -100,12 +101,18 @@ func (m *model) init(now Time, mss int, rtt time.Duration, seed uint64) {
 	*m = model{mss: mss, phaseAt: now, probedAt: now, rng: seed | 1}
 	if rtt > 0 {
 		m.minRTT, m.minRTTAt = rtt, now
+	} else {
+		rtt = 10 * time.Millisecond
 	}
+	m.bwFirst = float64(initialCwnd*mss) / rtt.Seconds()
 }
 
 // bandwidth is the estimate that everything derives from, bytes per second.
 func (m *model) bandwidth() float64 {
 	bw := m.bw.value()
+	if m.mode == startup {
+		bw = max(bw, m.bwFirst)
+	}
 	if m.bwLo > 0 {
 		bw = min(bw, m.bwLo)
 	}
@@ -122,18 +129,10 @@ func (m *model) lan() bool { return m.minRTT > 0 && m.minRTT < lanRTT }
 
 // pacingRate returns bytes per second.
 func (m *model) pacingRate() float64 {
-	bw := m.bandwidth()
 	if m.lan() {
 		return 1e12
 	}
-	if bw == 0 {
-		rtt := m.minRTT
-		if rtt == 0 {
-			rtt = 10 * time.Millisecond
-		}
-		bw = float64(initialCwnd*m.mss) / rtt.Seconds()
-	}
-	return bw * m.pacingGain()
+	return m.bandwidth() * m.pacingGain()
 }
 
 func (m *model) pacingGain() float64 {
@@ -160,7 +159,7 @@ func (m *model) cwnd() int {
 	}
 	gain := 2.0
 	switch m.mode {
-	case probeUp:
+	case startup, probeUp:
 		gain = 2.25
 	case probeRTT:
 		return max(least, int(m.bdp(0.5)))
@@ -215,10 +214,10 @@ func (m *model) updateRTT(s *sample) {
 		m.roundRTT = s.rtt
 	}
 	if m.minRTT == 0 || s.rtt <= m.minRTT || s.now.Sub(m.minRTTAt) > minRTTWindow {
-		if s.rtt <= m.minRTT+m.minRTT/16 {
-			m.probedAt = s.now
-		}
 		m.minRTT, m.minRTTAt = s.rtt, s.now
+	}
+	if s.rtt <= m.minRTT+m.minRTT/16 {
+		m.probedAt = s.now
 	}
 }
 

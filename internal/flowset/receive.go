@@ -54,6 +54,7 @@ func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Sho
 	}
 	to.Commit(n)
 	c.rcv.next += uint64(n)
+	c.rcv.window.arrive(now, n, c.rcv.next, f.RTT())
 	f.OnReceived(now, pn, len(pkt), true)
 	if len(c.rcv.pieces) > 0 || c.rcv.fin {
 		c.rcv.settle(to)
@@ -80,6 +81,7 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 		if ok, err := c.receiveStream(off, plain, h.Type == sal.TypeFIN, to); !ok {
 			return err // not acknowledged: it was not kept
 		}
+		c.rcv.window.arrive(now, len(plain), c.rcv.next, f.RTT())
 	}
 	if h.Type == sal.TypeDgram && c.datagram {
 		to.Reserve(0)

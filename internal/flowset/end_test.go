@@ -1,0 +1,152 @@
+package flowset
+
+import (
+	"crypto/sha256"
+	"hash"
+	"math/rand/v2"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/seal"
+)
+
+// end is a Conn with a driver on virtual time.
+type end struct {
+	w       *world
+	conn    *Conn
+	flow    *flow.Flow
+	out     *wire
+	peer    *end
+	timer   flow.Time
+	buf     []byte
+	got     int
+	sum     hash.Hash
+	fin     bool
+	read    bool // consume at once
+	room    []byte
+	source  func() // refills
+	dgrams  int
+	batched []byte
+}
+
+func (e *end) Reserve(n int) []byte {
+	if cap(e.room) < n {
+		e.room = make([]byte, n)
+	}
+	return e.room[:n]
+}
+
+func (e *end) Commit(n int) {
+	e.got += n
+	if e.sum != nil {
+		e.sum.Write(e.room[:n])
+	}
+	if e.read {
+		e.conn.Consumed(e.w.now, n)
+	}
+}
+
+func (e *end) FIN()              { e.fin = true }
+func (e *end) Datagram(b []byte) { e.dgrams++ }
+
+func (e *end) pump() {
+	if e.source != nil {
+		e.source()
+	}
+	for {
+		n, seg, _ := e.conn.Transmit(e.w.now, e.buf)
+		if n == 0 {
+			break
+		}
+		for b := e.buf[:n]; len(b) > 0; {
+			k := min(seg, len(b))
+			pkt := append([]byte(nil), b[:k]...)
+			e.out.send(k, func() { e.peer.receive(pkt) })
+			b = b[k:]
+		}
+	}
+	if d := e.conn.Deadline(); d != flow.Never && (e.timer == 0 || d < e.timer) {
+		d = max(d, e.w.now+1)
+		e.timer = d
+		e.w.at(d, func() {
+			if e.timer == d {
+				e.timer = 0
+				e.conn.Timeout(e.w.now)
+				e.pump()
+			}
+		})
+	}
+}
+
+func (e *end) receive(pkt []byte) {
+	_ = e.conn.Receive(e.w.now, e.flow, pkt, e)
+	e.pump()
+}
+
+type bytesData []byte
+
+func (d bytesData) Len() int                 { return len(d) }
+func (d bytesData) Bytes(from, n int) []byte { return d[from : from+n] }
+func (d bytesData) Release()                 {}
+
+// pair joins two ends over two wires; mod may change what it likes first.
+func pair(seed uint64, rate float64, rtt time.Duration, mod func(fwd, back *wire)) (w *world, a, b *end) {
+	w = &world{now: 1e9}
+	a, b = newPair(w, seed, rtt)
+	a.out, b.out = w.newWire(seed, rate, rtt/2), w.newWire(seed+1, rate, rtt/2)
+	if mod != nil {
+		mod(a.out, b.out)
+	}
+	return w, a, b
+}
+
+func newPair(w *world, seed uint64, rtt time.Duration) (a, b *end) {
+	mk := func(local, remote byte, rtt time.Duration) *end {
+		e := &end{w: w, buf: make([]byte, 65507), read: true}
+		e.conn = New(Config{PeerWindow: DefaultWindow})
+		e.flow = flow.New(w.now, flow.Config{
+			Local: 10, Remote: 10, RTT: rtt, LinkMTU: 1472, Seed: seed + uint64(local),
+			Sealer: seal.NewSealer(seal.AES128GCM, [32]byte{local}, 0),
+			Opener: seal.NewOpener(seal.AES128GCM, [32]byte{remote}, 0),
+		})
+		e.conn.AddFlow(e.flow)
+		return e
+	}
+	a, b = mk(1, 2, rtt), mk(2, 1, rtt)
+	a.peer, b.peer = b, a
+	return a, b
+}
+
+// bulk makes e send size bytes (0 = for ever), keeping the queue short.
+func (e *end) bulk(size int) {
+	chunk := make([]byte, 64<<10)
+	rng := rand.New(rand.NewPCG(7, 7))
+	sum := sha256.New()
+	e.sum = sum
+	written := 0
+	e.source = func() {
+		for (size == 0 || written < size) && e.conn.Stats().Written <= e.conn.Accepted()+256<<10 && e.conn.Accepted() == e.conn.Stats().Written {
+			n := len(chunk)
+			if size > 0 {
+				n = min(n, size-written)
+			}
+			c := chunk
+			if size > 0 {
+				c = make([]byte, n)
+				for i := 0; i+8 <= n; i += 8 {
+					v := rng.Uint64()
+					for k := range 8 {
+						c[i+k] = byte(v >> (8 * k))
+					}
+				}
+				sum.Write(c)
+			}
+			e.conn.Write(bytesData(c[:n]))
+			written += n
+			if written == size {
+				e.conn.CloseWrite()
+			}
+		}
+	}
+	e.w.at(e.w.now, e.pump)
+}
