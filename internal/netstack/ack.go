@@ -15,7 +15,7 @@ import (
 // segments and here only grows, and its window of SendBuffer bytes.
 const (
 	ackSegments = 5
-	ackBytes    = 64 << 10
+	ackFraction = 4 // of SendBuffer
 	ackDelay    = 5 * time.Millisecond
 )
 
@@ -60,12 +60,18 @@ func (e *Endpoint) crowded() bool {
 func (a *ackState) forget() (room bool) {
 	before := len(a.small)
 	i := sort.Search(before, func(i int) bool { return a.small[i] > a.acked })
-	if i == before {
-		a.small = nil
-	} else {
-		a.small = slices.Delete(a.small, 0, i)
-	}
+	a.small = dequeue(a.small, i)
 	return before >= maxSmallWrites/2 && len(a.small) < maxSmallWrites/2
+}
+
+// dequeue removes the first n elements of a queue. An empty queue keeps only a
+// small array.
+func dequeue[T any](q []T, n int) []T {
+	q = slices.Delete(q, 0, n)
+	if len(q) == 0 && cap(q) > 64 {
+		return nil
+	}
+	return q
 }
 
 // Ack says that every byte before off, counting the FIN as one, is accepted:
@@ -82,7 +88,7 @@ func (e *Endpoint) Ack(off uint64) {
 	e.tx.acked = off
 	room, late := e.tx.forget(), false
 	switch {
-	case off-e.tx.reported >= ackBytes, off == sent && (e.segs.Load() >= ackSegments || e.fin.Load()):
+	case off-e.tx.reported >= uint64(e.stack.sendBuffer/ackFraction), off == sent && (e.segs.Load() >= ackSegments || e.fin.Load()):
 		e.segment(nil, header.TCPFlagAck, nil)
 	case !e.tx.queued:
 		e.tx.queued = true

@@ -115,7 +115,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 			return done, nil
 		}
 		c.wr.clear()
-		if c.e.crowded() {
+		if c.e.crowded() && !c.mute.Load() {
 			c.wr.wait()
 			continue
 		}
@@ -155,7 +155,7 @@ var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	b := copyBuffers.Get().(*[64 << 10]byte)
 	defer copyBuffers.Put(b)
-	return io.CopyBuffer(w, onlyReader{c}, b[:])
+	return io.CopyBuffer(onlyWriter{w}, onlyReader{c}, b[:])
 }
 
 // ReadFrom implements io.ReaderFrom: it writes until EOF, with a pooled buffer.
@@ -165,6 +165,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	return io.CopyBuffer(onlyWriter{c}, r, b[:])
 }
 
+// onlyReader and onlyWriter keep io.CopyBuffer from another way to copy.
 type (
 	onlyReader struct{ io.Reader }
 	onlyWriter struct{ io.Writer }
@@ -199,15 +200,14 @@ func (c *Conn) CloseWrite() error {
 }
 
 // CloseRead drops what is unread and what still arrives; Read returns io.EOF.
+// TCP does not know: it would answer data under way with a reset.
 func (c *Conn) CloseRead() error {
 	if c.closed.Load() {
 		return net.ErrClosed
 	}
 	c.deaf.Store(true)
+	c.rd.wake()
 	c.e.closeRead()
-	if err := c.tcp.Shutdown(tcpip.ShutdownRead); err != nil {
-		return c.readError(err)
-	}
 	c.drain()
 	return nil
 }

@@ -243,6 +243,37 @@ func TestDeliverAfterCloseAborts(t *testing.T) {
 	eventually(t, "Abort", func() bool { lock(e); defer unlock(e); return r.aborted })
 }
 
+// TestResetFrees checks that DeliverReset ends an endpoint in every state.
+func TestResetFrees(t *testing.T) {
+	for name, before := range map[string]func(*Endpoint){
+		"established": func(e *Endpoint) {},
+		"FIN sent":    func(e *Endpoint) { e.Conn().CloseWrite() },
+		"closed":      func(e *Endpoint) { e.Conn().Close() },
+		"closed, acked": func(e *Endpoint) {
+			e.Conn().Close()
+			e.Ack(e.sent.Load())
+		},
+		"FIN received":         func(e *Endpoint) { e.DeliverFIN() },
+		"FIN received, closed": func(e *Endpoint) { e.DeliverFIN(); e.Conn().Close() },
+		"closed, FIN received": func(e *Endpoint) { e.Conn().Close(); e.DeliverFIN() },
+		"unread beyond readAhead": func(e *Endpoint) {
+			for range 100 {
+				e.Deliver(buffer.NewViewSize(MaxSegment))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := open(t)
+			before(e)
+			e.DeliverReset(io.ErrUnexpectedEOF)
+			eventually(t, "endpoint gone", func() bool {
+				return len(e.stack.stack.RegisteredEndpoints()) == 0
+			})
+			e.Conn().Close()
+		})
+	}
+}
+
 func TestStackClose(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s, err := New(Config{})

@@ -1,20 +1,22 @@
 package netstack
 
 import (
-	"slices"
-
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
 // TCP charges every segment it holds with several hundred bytes beside its
-// payload and silently drops what exceeds its receive buffer. A dropped byte
-// would be lost for good, so admission is decided here:
+// payload, drops a segment when the charge exceeds its receive buffer, and also
+// when its advertised window, half of what is free, is zero. A dropped byte would
+// be lost for good, so admission is decided here. Unread in TCP are at most
 //
-//   - TCP holds at most readAhead bytes and one segment unread;
-//   - since the reader was last caught up, at most smallSegments small ones.
+//   - readAhead bytes, and the segment that passes the limit;
+//   - smallSegments segments of any size since the reader last caught up, and
+//     then only such of which any two in a row hold smallView bytes.
 //
-// What is not admitted waits in pending, small views merged into large ones.
+// Charges included, that is under a quarter of the receive buffer (see
+// receiveBufferFactor), so TCP never drops. What is not admitted waits in
+// pending, small views merged into large ones.
 const (
 	smallSegments = 64
 	smallView     = 8 << 10
@@ -150,7 +152,7 @@ func (e *Endpoint) pump() {
 		r.unread += n
 		r.segs++
 	}
-	r.pending = slices.Delete(r.pending, 0, i)
+	r.pending = dequeue(r.pending, i)
 	r.merging = r.merging && len(r.pending) > 0
 	if r.fin && !r.finSent && len(r.pending) == 0 {
 		r.finSent = true

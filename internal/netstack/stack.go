@@ -45,9 +45,9 @@ const (
 const (
 	nicID = 1
 
-	// receiveBuffer is TCP's own limit on what it holds for the reader,
-	// counting its bookkeeping. At eight times the read-ahead it can never be
-	// reached; see Endpoint.admit.
+	// receiveBufferFactor makes TCP's receive buffer, which counts its
+	// bookkeeping too, so much larger than the read-ahead that it is never
+	// full; see receive.go.
 	receiveBufferFactor = 8
 
 	// mtu is the largest IPv4 packet, so that one segment carries up to
