@@ -47,6 +47,9 @@ func (w *world) run(t flow.Time, done func() bool) {
 		w.now = e.at
 		e.do()
 	}
+	if !done() {
+		w.now = t
+	}
 }
 
 // wire is one direction of a path: a drop-tail queue before a link of some

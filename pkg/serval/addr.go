@@ -1,0 +1,23 @@
+package serval
+
+import (
+	"net/netip"
+
+	"github.com/serval-net/serval/pkg/identity"
+)
+
+// Addr names one end of a connection: a service and the instance of it, which
+// stay what they are while the underlay address below them moves.
+type Addr struct {
+	Service  string          // "svc:web"; empty for a client that serves nothing
+	Instance identity.NodeID // the node
+	Underlay netip.AddrPort  // where it was when asked
+
+	link *link // the connection it was read from, for PacketConn.WriteTo
+}
+
+// Network returns "serval".
+func (a *Addr) Network() string { return "serval" }
+
+// String returns "svc:web#<instance>", or "#<instance>" for a mere client.
+func (a *Addr) String() string { return a.Service + "#" + a.Instance.Short() }

@@ -1,0 +1,91 @@
+package serval
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/serval-net/serval/internal/underlay"
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
+)
+
+// Defaults of [Config].
+const (
+	// DefaultDialTimeout bounds a Dial whose context has no deadline.
+	DefaultDialTimeout = 10 * time.Second
+	// DefaultTryNext is how long an instance may leave a SYN unanswered before
+	// the dial asks another one as well.
+	DefaultTryNext = 250 * time.Millisecond
+	// DefaultPatience is how long a connection with unacknowledged data waits
+	// for a silent peer.
+	DefaultPatience = 10 * time.Minute
+	// DefaultBacklog is how many connections a listener keeps for Accept.
+	DefaultBacklog = 1024
+)
+
+// Config describes a [Node]. The zero value is a node of its own: an ephemeral
+// cluster that nobody else can join, sockets on every local address, services
+// found among its own.
+type Config struct {
+	// Identity is who the node is and which cluster it belongs to. Nil makes
+	// an ephemeral cluster of one.
+	Identity *identity.Identity
+
+	// Resolver finds instances of services; nil knows only what this node
+	// serves. If it also implements resolver.Registrar, what the node listens
+	// on is registered there, and withdrawn on Close.
+	Resolver resolver.Resolver
+
+	// Registrar overrides where listeners are registered.
+	Registrar resolver.Registrar
+
+	// Listen is the local addresses to use, port 0 for any. Empty means one
+	// socket on every address of this host, or on loopback if it has none.
+	Listen []netip.AddrPort
+
+	// Advertise is what to register instead of the sockets' addresses, for
+	// nodes behind a NAT that maps ports.
+	Advertise []netip.AddrPort
+
+	// DialTimeout, TryNext, Patience, Backlog: zero means the defaults above.
+	DialTimeout time.Duration
+	TryNext     time.Duration
+	Patience    time.Duration
+	Backlog     int
+
+	// Window is the receive credit a connection starts with and MaxWindow how
+	// far it may grow, in bytes; zero means 1 MiB and 24 MiB.
+	Window, MaxWindow int
+
+	// Logger receives what an operator may want to know; nil discards it.
+	Logger *slog.Logger
+
+	// network replaces real sockets in tests.
+	network underlay.Network
+}
+
+func (c Config) withDefaults() Config {
+	if c.DialTimeout == 0 {
+		c.DialTimeout = DefaultDialTimeout
+	}
+	if c.TryNext == 0 {
+		c.TryNext = DefaultTryNext
+	}
+	if c.Patience == 0 {
+		c.Patience = DefaultPatience
+	}
+	if c.Backlog == 0 {
+		c.Backlog = DefaultBacklog
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.network == nil {
+		c.network = &underlay.UDP{}
+	}
+	if c.Registrar == nil {
+		c.Registrar, _ = c.Resolver.(resolver.Registrar)
+	}
+	return c
+}

@@ -1,0 +1,113 @@
+package serval
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/serval-net/serval/internal/handshake"
+	"github.com/serval-net/serval/internal/underlay"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// Dial opens a stream connection to a service, such as "svc:web".
+func (n *Node) Dial(service string) (*Conn, error) {
+	return n.dial(context.Background(), service, false, nil)
+}
+
+// DialContext has the signature that http.Transport.DialContext and
+// grpc.WithContextDialer want. The network is "tcp" (also "tcp4", "tcp6",
+// "serval", or empty) for a stream or "udp" for datagrams; the address any form
+// of a service name, such as "svc:web", "web" or "web.svc.serval:80". It
+// returns a *Conn. Without a deadline in ctx, Config.DialTimeout applies.
+func (n *Node) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := n.DialConn(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// DialConn is DialContext with the concrete type.
+func (n *Node) DialConn(ctx context.Context, network, addr string) (*Conn, error) {
+	switch network {
+	case "", "serval", "tcp", "tcp4", "tcp6":
+		return n.dial(ctx, addr, false, nil)
+	case "udp", "udp4", "udp6":
+		return n.dial(ctx, addr, true, nil)
+	}
+	return nil, &OpError{Op: "dial", Service: addr, Err: net.UnknownNetworkError(network)}
+}
+
+// dialing is one dial waiting for answers to its SYN.
+type dialing struct {
+	answers chan answer
+}
+
+// answer is a copy of a long packet that came for a dial.
+type answer struct {
+	pkt    []byte
+	from   netip.AddrPort
+	socket underlay.Socket
+}
+
+// put hands an answer to the dialling goroutine; more than it can queue are
+// repetitions.
+func (d *dialing) put(b *underlay.Batch, pkt []byte) {
+	select {
+	case d.answers <- answer{append([]byte(nil), pkt...), b.From, b.Socket}:
+	default:
+	}
+}
+
+// dial opens a connection; shared is the inbox of a PacketConn, or nil.
+func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *inbox) (*Conn, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, n.cfg.DialTimeout)
+		defer cancel()
+	}
+	a := &attempt{node: n, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]time.Time)}
+	l, err := a.open(ctx, service, datagram, shared)
+	if err == nil {
+		return l.conn(), nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = because(ErrTimeout, "no instance of %v answered in time", a.name)
+	}
+	return nil, &OpError{Op: "dial", Service: service, Tried: len(a.asked), Err: err}
+}
+
+// open is dial with plain errors.
+func (a *attempt) open(ctx context.Context, service string, datagram bool, shared *inbox) (*link, error) {
+	n := a.node
+	var err error
+	if a.name, err = sal.ParseName(service); err != nil {
+		return nil, err
+	}
+	if self := n.id.Peer(); !self.MayDial(a.name) {
+		return nil, because(ErrNotAuthorized, "this node's certificate does not allow it to dial %v; join with a token that does", a.name)
+	}
+	if a.list, err = n.candidates(ctx, a.name); err != nil {
+		return nil, err
+	}
+	d := &dialing{answers: make(chan answer, 4)}
+	id := n.flows.Insert(&entry{dial: d})
+	a.init, err = handshake.NewInitiator(handshake.Config{Identity: n.id}, a.name, id, n.params(datagram))
+	if err == nil {
+		err = a.run(ctx, d)
+	}
+	if err != nil {
+		n.flows.Delete(id)
+		return nil, err
+	}
+	n.health.answered(a.won.from)
+	l, err := n.establish(&establishment{session: a.session, from: a.won.from, socket: a.won.socket,
+		dialled: true, open: a.third, rtt: a.rtt(), inbox: shared})
+	if err != nil {
+		n.flows.Delete(id)
+	}
+	return l, err
+}

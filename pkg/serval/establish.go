@@ -1,0 +1,91 @@
+package serval
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/flowset"
+	"github.com/serval-net/serval/internal/handshake"
+	"github.com/serval-net/serval/internal/seal"
+	"github.com/serval-net/serval/internal/underlay"
+)
+
+// establishment is what a finished handshake leaves behind.
+type establishment struct {
+	session *handshake.Session
+	from    netip.AddrPort
+	socket  underlay.Socket
+	rtt     time.Duration // 0 if not measured
+
+	dialled bool
+	open    []byte // the dialler's third packet
+	inbox   *inbox // for datagrams: a PacketConn's, or nil to make one
+}
+
+// params is what this node tells a peer about the connection to come.
+func (n *Node) params(datagram bool) handshake.Params {
+	w := n.cfg.Window
+	if w == 0 {
+		w = flowset.DefaultWindow
+	}
+	return handshake.Params{Window: uint32(w), Datagram: datagram}
+}
+
+// establish turns a handshake into a connection and enters it in the flow
+// table, where packets find it from now on.
+func (n *Node) establish(e *establishment) (*link, error) {
+	now := n.now()
+	ses := e.session
+	l := &link{node: n, peer: ses.Peer, token: ses.PeerParams.ResetToken}
+	l.local = Addr{Instance: n.ID(), Underlay: e.socket.LocalAddr()}
+	l.remote = Addr{Instance: ses.Peer.Node, Underlay: e.from}
+	if e.dialled {
+		l.remote.Service = ses.Service.String()
+		l.opening.start(now, e.open, e.rtt)
+	} else {
+		l.local.Service = ses.Service.String()
+	}
+	l.set = flowset.New(flowset.Config{Window: n.cfg.Window, MaxWindow: n.cfg.MaxWindow,
+		PeerWindow: uint64(ses.PeerParams.Window), Patience: n.cfg.Patience, Datagram: ses.PeerParams.Datagram})
+	f := flow.New(now, flow.Config{
+		Local: ses.Local, Remote: ses.Remote, RTT: e.rtt, LinkMTU: e.socket.MTU(), Seed: n.seed + uint64(ses.Local),
+		Sealer: seal.NewSealer(ses.Suite, ses.SendSecret, 0), Opener: seal.NewOpener(ses.Suite, ses.RecvSecret, 0),
+	})
+	l.set.AddFlow(f)
+	l.paths = []path{{flow: f, socket: e.socket, remote: e.from}}
+	l.live.start(now)
+	l.began = now
+	if ses.PeerParams.Datagram {
+		l.inbox, l.shared = e.inbox, e.inbox != nil
+		if l.inbox == nil {
+			l.inbox = newInbox()
+		}
+	} else {
+		ep, err := n.stack.Open(l)
+		if err != nil {
+			return nil, err
+		}
+		l.ep = ep
+	}
+	if err := n.addLink(l); err != nil {
+		if l.ep != nil {
+			l.ep.DeliverReset(err)
+		}
+		return nil, err
+	}
+	n.flows.Store(ses.Local, &entry{link: l})
+	l.mu.Lock()
+	l.arm(now)
+	l.mu.Unlock()
+	return l, nil
+}
+
+// conn is the application's view of l.
+func (l *link) conn() *Conn {
+	c := &Conn{link: l}
+	if l.ep != nil {
+		c.tcp = l.ep.Conn()
+	}
+	return c
+}

@@ -1,0 +1,24 @@
+package serval
+
+import (
+	"sync"
+	"time"
+)
+
+// limiter allows a number of events in each second. The zero value allows
+// resetsPerSecond.
+type limiter struct {
+	mu    sync.Mutex
+	since time.Time
+	used  int
+}
+
+func (l *limiter) allow(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Sub(l.since) >= time.Second {
+		l.since, l.used = now, 0
+	}
+	l.used++
+	return l.used <= resetsPerSecond
+}

@@ -1,0 +1,193 @@
+package serval
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/flowset"
+	"github.com/serval-net/serval/internal/handshake"
+	"github.com/serval-net/serval/internal/netstack"
+	"github.com/serval-net/serval/pkg/flowtable"
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/sal"
+	"github.com/serval-net/serval/pkg/servicetable"
+)
+
+// Node is one stack: an identity, its sockets, a flow table, a service table
+// and the connections that live on them. All methods are safe for concurrent
+// use.
+//
+// Goroutines: one reader per socket, a few openers that answer SYNs, netstack's
+// constant number, and timers of connections while they fire. Close waits for
+// all of them.
+type Node struct {
+	cfg   Config
+	id    *identity.Identity
+	log   *slog.Logger
+	epoch time.Time
+	seed  uint64
+
+	sockets   sockets
+	flows     flowtable.Table[entry]
+	services  servicetable.Table[target]
+	stack     *netstack.Stack
+	responder *handshake.Responder
+	openers   openers
+	health    health
+	resets    limiter
+	stats     counters
+
+	wg sync.WaitGroup // timers and ends of connections
+
+	mu        sync.Mutex
+	listeners map[sal.Name]*Listener
+	links     map[*link]struct{}
+	closing   bool
+}
+
+// target is where a rule of the service table sends a first packet: to a
+// listener here or to addresses elsewhere.
+type target struct {
+	listener *Listener
+	addrs    []netip.AddrPort
+}
+
+// entry is what the flow table holds: one of an established connection, a dial
+// that waits for its SYN-ACK, or a half-open connection on the server's side.
+type entry struct {
+	link *link
+	dial *dialing
+	half *halfOpen
+}
+
+// NewNode starts a node. Close it when done.
+func NewNode(cfg Config) (*Node, error) {
+	cfg = cfg.withDefaults()
+	n := &Node{cfg: cfg, id: cfg.Identity, log: cfg.Logger, epoch: time.Now(),
+		listeners: make(map[sal.Name]*Listener), links: make(map[*link]struct{})}
+	if n.id == nil {
+		id, _, err := identity.Ephemeral(time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("serval: cannot make an ephemeral identity: %w", err)
+		}
+		n.id = id
+	}
+	var seed [8]byte
+	rand.Read(seed[:])
+	n.seed = binary.NativeEndian.Uint64(seed[:])
+	n.responder = handshake.NewResponder(handshake.Config{Identity: n.id})
+	n.health.init()
+	var err error
+	if n.stack, err = netstack.New(netstack.Config{}); err != nil {
+		return nil, fmt.Errorf("serval: cannot start the TCP stack: %w", err)
+	}
+	n.openers.start(n)
+	if err := n.sockets.open(n); err != nil {
+		n.openers.stop()
+		n.stack.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// ID returns the node's identifier.
+func (n *Node) ID() identity.NodeID { return n.id.Node() }
+
+// Identity returns who the node is.
+func (n *Node) Identity() identity.Peer { return n.id.Peer() }
+
+// now reads the node's clock; it is never zero.
+func (n *Node) now() flow.Time { return flow.Time(time.Since(n.epoch)) + 1 }
+
+// closeTimeout bounds how long Close lets connections finish what was written.
+const closeTimeout = 3 * time.Second
+
+// Close withdraws what the node serves, lets connections that were closed
+// finish sending (for at most 3 seconds), resets the others, and releases
+// everything. It returns when no goroutine of the node is left.
+func (n *Node) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return n.Shutdown(ctx)
+}
+
+// Shutdown is Close with the caller's patience instead of 3 seconds.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.mu.Lock()
+	if n.closing {
+		n.mu.Unlock()
+		return nil
+	}
+	n.closing = true
+	var ls []*Listener
+	for _, l := range n.listeners {
+		ls = append(ls, l)
+	}
+	n.mu.Unlock()
+	for _, l := range ls {
+		l.Close()
+	}
+	n.drain(ctx)
+	for _, l := range n.allLinks() {
+		l.abort(flowset.ResetShutdown, "the peer's node is shutting down")
+	}
+	n.openers.stop()
+	n.sockets.close()
+	n.wg.Wait()
+	n.stack.Close()
+	return nil
+}
+
+// drain waits until every connection has delivered what was written to it.
+func (n *Node) drain(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		busy := false
+		for _, l := range n.allLinks() {
+			busy = busy || !l.drained()
+		}
+		if !busy {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) allLinks() []*link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make([]*link, 0, len(n.links))
+	for l := range n.links {
+		all = append(all, l)
+	}
+	return all
+}
+
+// addLink enters a connection in the node's books.
+func (n *Node) addLink(l *link) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closing {
+		return ErrClosed
+	}
+	n.links[l] = struct{}{}
+	return nil
+}
+
+func (n *Node) removeLink(l *link) {
+	n.mu.Lock()
+	delete(n.links, l)
+	n.mu.Unlock()
+}

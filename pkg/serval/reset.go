@@ -1,0 +1,58 @@
+package serval
+
+import (
+	"crypto/subtle"
+	"time"
+
+	"github.com/serval-net/serval/internal/handshake"
+	"github.com/serval-net/serval/internal/underlay"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// A stateless reset ends a connection whose other end has lost all state, for
+// instance because its process restarted: a RST with the flow ID that is
+// unknown here and the token that only this node can compute for it. The peer
+// learnt the token, encrypted, when the connection opened. It is shorter than
+// any sealed RST, and than what it answers, so that two nodes cannot keep each
+// other busy.
+const statelessReset = sal.ShortHeaderLen + 16
+
+// resetsPerSecond bounds what unknown flows make this node send or look up.
+const resetsPerSecond = 100
+
+// unknown answers a packet for a flow that this node does not have.
+func (n *Node) unknown(b *underlay.Batch, pkt []byte, t sal.Type, id sal.FlowID) {
+	if !n.resets.allow(time.Now()) {
+		return
+	}
+	if t == sal.TypeRST && len(pkt) == statelessReset {
+		n.resetBy(b, id, [16]byte(pkt[sal.ShortHeaderLen:]))
+		return
+	}
+	if len(pkt) <= statelessReset || t == sal.TypeRST {
+		return
+	}
+	token := handshake.ResetToken(n.id, id)
+	out := append(sal.AppendShort(make([]byte, 0, statelessReset), sal.TypeRST, false, 0, id, 0), token[:]...)
+	b.Socket.Send(out, len(out), b.From)
+}
+
+// resetBy ends the connection whose peer, by the token, has lost it. The flow
+// ID is the peer's, so the table is no help; this is rare and rate-limited.
+func (n *Node) resetBy(b *underlay.Batch, remote sal.FlowID, token [16]byte) {
+	for _, l := range n.allLinks() {
+		if l.lostBy(remote, token) {
+			n.wg.Add(1)
+			go func() { // not on the reader: the link may be busy with us
+				defer n.wg.Done()
+				l.fail(because(ErrReset, "the peer no longer knows this connection; it was restarted"))
+			}()
+			return
+		}
+	}
+}
+
+// lostBy reports whether the token is the one the peer gave for its flow.
+func (l *link) lostBy(remote sal.FlowID, token [16]byte) bool {
+	return l.paths[0].flow.Remote == remote && subtle.ConstantTimeCompare(token[:], l.token[:]) == 1
+}

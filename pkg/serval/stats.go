@@ -1,0 +1,76 @@
+package serval
+
+import (
+	"time"
+
+	"github.com/serval-net/serval/internal/flowset"
+)
+
+// Stats describes a connection at one moment. Byte counts named Stream are the
+// application's; those of a flow are UDP payload.
+type Stats struct {
+	StreamSent      uint64 // accepted from the application
+	StreamAcked     uint64 // known to have arrived
+	StreamReceived  uint64 // handed to the application's side
+	Queued          int    // StreamSent less StreamAcked
+	ReceiveWindow   uint64 // credit granted to the peer
+	Flows           []FlowStats
+	Age             time.Duration
+	SinceLastPacket time.Duration
+}
+
+// FlowStats describes one path of a connection.
+type FlowStats struct {
+	Local, Remote            string // underlay addresses
+	RTT, MinRTT              time.Duration
+	Cwnd, InFlight, MTU      int
+	Rate                     float64 // estimate of the path's delivery rate, bytes per second
+	Phase                    string  // of the rate model: "startup", "cruise", ...
+	BytesSent, BytesReceived uint64
+	Packets, Lost, Timeouts  uint64
+}
+
+// Stats returns a snapshot.
+func (c *Conn) Stats() Stats {
+	l := c.link
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var fs flowset.Stats = l.set.Stats()
+	now := l.node.now()
+	s := Stats{StreamSent: fs.Written, StreamAcked: fs.Acked, StreamReceived: fs.Delivered, Queued: fs.Queued,
+		ReceiveWindow: fs.Window, Age: now.Sub(l.began), SinceLastPacket: now.Sub(l.live.last)}
+	for _, p := range l.paths {
+		f := p.flow.Stats()
+		s.Flows = append(s.Flows, FlowStats{
+			Local: p.socket.LocalAddr().String(), Remote: p.remote.String(),
+			RTT: f.RTT, MinRTT: f.MinRTT, Cwnd: f.Cwnd, InFlight: f.InFlight, MTU: f.MTU, Rate: f.Rate, Phase: f.Mode,
+			BytesSent: f.BytesSent, BytesReceived: f.BytesReceived,
+			Packets: f.PacketsSent, Lost: f.PacketsLost, Timeouts: f.Timeouts,
+		})
+	}
+	return s
+}
+
+// NodeStats counts what a node did and what it dropped.
+type NodeStats struct {
+	Connections int // established now
+	Flows       int // entries in the flow table, half-open ones included
+	Listeners   int
+
+	Unauthentic uint64 // packets that failed authentication
+	UnknownFlow uint64 // packets for no flow of ours
+	Malformed   uint64 // not packets at all
+	Refused     uint64 // SYNs answered with a refusal
+}
+
+// Stats returns a snapshot.
+func (n *Node) Stats() NodeStats {
+	n.mu.Lock()
+	conns, ls := len(n.links), len(n.listeners)
+	n.mu.Unlock()
+	return NodeStats{
+		Connections: conns, Flows: n.flows.Len(), Listeners: ls,
+		Unauthentic: n.stats.unauthentic.Load(), UnknownFlow: n.stats.unknownFlow.Load(), Malformed: n.stats.malformed.Load(),
+		Refused: n.stats.refused.Load(),
+	}
+}
