@@ -1,0 +1,54 @@
+package handshake
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// payload is what a handshake message carries encrypted:
+//
+//	reset token 16 | longest datagram u16 | service u8 length + text
+//	| chain u16 length + certificates | header u8 length + bytes
+//
+// Header repeats the clear fields of the packet around it, which are not part
+// of the transcript otherwise. What follows is for later versions.
+type payload struct {
+	resetToken  [16]byte
+	maxDatagram uint16
+	service     string // the instance's: what it serves; the dialler's: what it dials
+	chain       []byte
+	header      []byte
+}
+
+func (p *payload) append(b []byte) []byte {
+	b = append(b, p.resetToken[:]...)
+	b = binary.BigEndian.AppendUint16(b, p.maxDatagram)
+	b = append(b, byte(len(p.service)))
+	b = append(b, p.service...)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p.chain)))
+	b = append(b, p.chain...)
+	b = append(b, byte(len(p.header)))
+	return append(b, p.header...)
+}
+
+// parsePayload returns slices of b. The text of a service is parsed by name.
+func parsePayload(b []byte) (p payload, ok bool) {
+	s := cryptobyte.String(b)
+	var service, chain, header cryptobyte.String
+	ok = s.CopyBytes(p.resetToken[:]) && s.ReadUint16(&p.maxDatagram) &&
+		s.ReadUint8LengthPrefixed(&service) &&
+		s.ReadUint16LengthPrefixed(&chain) && len(chain) <= identity.MaxChain &&
+		s.ReadUint8LengthPrefixed(&header)
+	p.service, p.chain, p.header = string(service), chain, header
+	return p, ok
+}
+
+// name returns the service that the payload states, in canonical form only.
+func (p *payload) name() (sal.Name, bool) {
+	n, err := sal.ParseName(p.service)
+	return n, err == nil && n.Path() == p.service
+}

@@ -1,0 +1,41 @@
+package handshake
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// ResetToken returns the token with which node id may end the connection on its
+// flow after it has lost all state but its key. The peer learns it, encrypted,
+// in Params; nobody else can compute it.
+func ResetToken(id *identity.Identity, flow sal.FlowID) [16]byte {
+	secret := id.Secret("stateless reset")
+	mac := hmac.New(sha256.New, secret[:])
+	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(flow)))
+	return [16]byte(mac.Sum(nil))
+}
+
+// finish fills in the session's secrets from the final handshake state.
+func (s *Session) finish(state *symmetric, dialler bool) {
+	s.SendSecret, s.RecvSecret = state.split()
+	s.JoinSecret = joinSecret(&s.SendSecret)
+	if !dialler {
+		s.SendSecret, s.RecvSecret = s.RecvSecret, s.SendSecret
+	}
+	s.Binding = state.h
+}
+
+// joinSecret derives from the dialler's secret; seal derives from it under
+// other labels.
+func joinSecret(fromDialler *[32]byte) [32]byte {
+	out, err := hkdf.Expand(sha256.New, fromDialler[:], "serval join", 32)
+	if err != nil {
+		panic(err) // 32 bytes is a length that HKDF can produce
+	}
+	return [32]byte(out)
+}
