@@ -44,9 +44,23 @@ func between(p *lab.Pair, err error) (*site, error) {
 		return nil, err
 	}
 	s := &site{client: p.Client, server: p.Server, addr: p.ServerIface.Addr(), bottleneck: p.Bottleneck, close: p.Close}
-	return s, roomy(p.Client)
+	return s, roomy(p.Client, p.Server)
 }
 
-// roomy gives a host enough ports for a long series of dials: closed TCP
-// connections keep theirs for a minute.
-func roomy(h *lab.Host) error { return h.Sysctl("ipv4.ip_local_port_range", "10000 65000") }
+// roomy lifts the limits that would measure the kernel's defaults rather than
+// its TCP: ports for a long series of dials, since closed connections keep theirs
+// for a minute, and windows for a gigabit over 100 ms.
+func roomy(hosts ...*lab.Host) error {
+	for _, h := range hosts {
+		for name, value := range map[string]string{
+			"ipv4.ip_local_port_range": "10000 65000",
+			"ipv4.tcp_rmem":            "4096 131072 67108864",
+			"ipv4.tcp_wmem":            "4096 16384 67108864",
+		} {
+			if err := h.Sysctl(name, value); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -9,11 +9,12 @@ import (
 
 // Path describes a routed path between two hosts.
 type Path struct {
-	RTT   time.Duration // half of it added in each direction
+	// RTT is added to the round trip, all of it from server to client: no
+	// transport can tell, and that direction's offload bursts are cheap to delay.
+	RTT   time.Duration
 	Rate  int64         // bits per second in each direction; 0 is unlimited
 	Queue time.Duration // drop-tail queue before the limit
-	Loss  float64       // probability per packet, from server to client only
-	Seed  uint64        // for the loss
+	Loss  float64       // probability for each packet that reaches the client
 }
 
 // Pair is two hosts, joined directly or by a router.
@@ -36,7 +37,8 @@ func NewPair() (*Pair, error) {
 }
 
 // NewRouted returns two hosts with a router between them that behaves as path
-// says. All packets on it are at most an MTU long.
+// says. Packets travel in offload bursts, as far as the sender makes such; with
+// loss only up to the router, so that every packet is lost or not on its own.
 func NewRouted(path Path) (*Pair, error) {
 	if path.RTT > 0 || path.Loss > 0 {
 		if err := NeedIptables(); err != nil {
@@ -75,11 +77,6 @@ func (p *Pair) route(path Path) error {
 	if p.ServerIface, toServer, err = p.Connect(p.Server, router); err != nil {
 		return err
 	}
-	for _, i := range []*Iface{p.ClientIface, p.ServerIface, toClient, toServer} {
-		if err := i.PerPacket(); err != nil {
-			return err
-		}
-	}
 	if err := errors.Join(router.Forward(), p.Client.DefaultVia(toClient.Addr()), p.Server.DefaultVia(toServer.Addr())); err != nil {
 		return err
 	}
@@ -89,14 +86,13 @@ func (p *Pair) route(path Path) error {
 		}
 		p.Bottleneck = toClient
 	}
-	if path.RTT == 0 && path.Loss == 0 {
-		return nil
+	if path.Loss > 0 {
+		if err := errors.Join(toClient.PerPacket(), p.ClientIface.Lose(path.Loss)); err != nil {
+			return err
+		}
 	}
-	delay := emu.Config{Delay: path.RTT / 2, Seed: path.Seed}
-	if _, err := router.Emulate(toClient, delay); err != nil {
-		return err
+	if path.RTT > 0 {
+		_, err = router.Emulate(toServer, emu.Config{Delay: path.RTT})
 	}
-	delay.Loss = path.Loss
-	_, err = router.Emulate(toServer, delay)
 	return err
 }
