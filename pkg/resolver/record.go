@@ -1,0 +1,192 @@
+package resolver
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// A record, big endian:
+//
+//	version u8 = 1 | flags u8 (1: withdrawn) | issued u64 (ns since 1970)
+//	| TTL u32 (ms) | weight u16 | priority i16
+//	| service u8 length + "shop/cart"
+//	| addresses u8 count, each u8 length + 4 or 16 bytes and port u16
+//	| certificate chain u16 length + chain
+//	| signature 64, by the node, of everything before it
+//
+// The time of issue is the version of what it says: the later record of a node
+// and service holds, and of two issued at once the withdrawal.
+const (
+	recordVersion = 1
+	flagWithdrawn = 1
+
+	signatureLen = 64
+
+	// MaxRecord is the most bytes of a record. It fits a datagram of gossip.
+	MaxRecord = 1200
+)
+
+// clockSkew is how far apart the clocks of two nodes may be.
+const clockSkew = 2 * time.Minute
+
+// ErrRecord is what errors are that reject a record.
+var ErrRecord = errors.New("resolver: bad record")
+
+// Record is a registration or a withdrawal, as verified by ParseRecord.
+type Record struct {
+	Service   sal.Name
+	Node      identity.NodeID
+	Addrs     []netip.AddrPort
+	Weight    int
+	Priority  int
+	Issued    time.Time
+	TTL       time.Duration
+	Withdrawn bool
+
+	raw []byte
+}
+
+// Raw returns the record as it travels. The caller must not change it.
+func (r *Record) Raw() []byte { return r.raw }
+
+// Instance returns what the record says, known until the time given.
+func (r *Record) Instance(until time.Time) Instance {
+	return Instance{
+		Service: r.Service, Node: r.Node, Addrs: r.Addrs, Weight: r.Weight, Priority: r.Priority,
+		Version: uint64(r.Issued.UnixNano()), Expires: until,
+	}
+}
+
+// supersedes reports whether r holds rather than other, a record of the same
+// node and service.
+func (r *Record) supersedes(other *Record) bool {
+	if r.Issued.Equal(other.Issued) {
+		return r.Withdrawn && !other.Withdrawn
+	}
+	return r.Issued.After(other.Issued)
+}
+
+// Announce returns a signed record of the registration, issued now. It fails if
+// the registration is not valid, or the node may not serve the service.
+func (r Registration) Announce(now time.Time) (*Record, error) { return r.record(now, 0) }
+
+// Withdraw returns a signed record that ends what was announced up to now.
+func (r Registration) Withdraw(now time.Time) (*Record, error) { return r.record(now, flagWithdrawn) }
+
+func (r Registration) record(now time.Time, flags byte) (*Record, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	if self := r.Identity.Peer(); !self.MayServe(r.Service) {
+		return nil, fmt.Errorf("resolver: this node's certificate does not let it serve %v; join with a token that grants it", r.Service)
+	}
+	b := []byte{recordVersion, flags}
+	b = binary.BigEndian.AppendUint64(b, uint64(now.UnixNano()))
+	b = binary.BigEndian.AppendUint32(b, uint32(r.ttl().Milliseconds()))
+	b = binary.BigEndian.AppendUint16(b, uint16(r.Weight))
+	b = binary.BigEndian.AppendUint16(b, uint16(int16(r.Priority)))
+	b = append(b, byte(len(r.Service.Path())))
+	b = append(b, r.Service.Path()...)
+	b = append(b, byte(len(r.Addrs)))
+	for _, a := range r.Addrs {
+		ip := a.Addr().Unmap().AsSlice()
+		b = append(b, byte(len(ip)+2))
+		b = append(b, ip...)
+		b = binary.BigEndian.AppendUint16(b, a.Port())
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(r.Identity.Chain())))
+	b = append(b, r.Identity.Chain()...)
+	b = append(b, r.Identity.Sign(b)...)
+	return ParseRecord(b, r.Identity.Cluster(), now)
+}
+
+// ParseRecord reads a record and verifies that a member of the cluster signed
+// it who may serve the service, not too long ago. It keeps no part of b. The
+// error is ErrRecord.
+func ParseRecord(b []byte, cluster *identity.Cluster, now time.Time) (*Record, error) {
+	r, err := parseRecord(b, cluster, now)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	return r, nil
+}
+
+func parseRecord(b []byte, cluster *identity.Cluster, now time.Time) (*Record, error) {
+	if len(b) > MaxRecord {
+		return nil, fmt.Errorf("it has %d bytes, at most %d are allowed", len(b), MaxRecord)
+	}
+	r := &Record{raw: append([]byte(nil), b...)}
+	s := cryptobyte.String(r.raw)
+	var version, flags uint8
+	var issued uint64
+	var ttl uint32
+	var weight, priority uint16
+	var service, addrs, chain cryptobyte.String
+	if !s.ReadUint8(&version) || version != recordVersion {
+		return nil, fmt.Errorf("its version is not %d", recordVersion)
+	}
+	var count uint8
+	if !s.ReadUint8(&flags) || !s.ReadUint64(&issued) || !s.ReadUint32(&ttl) ||
+		!s.ReadUint16(&weight) || !s.ReadUint16(&priority) || !s.ReadUint8LengthPrefixed(&service) ||
+		!s.ReadUint8(&count) || count == 0 || count > MaxAddrs {
+		return nil, errCutOff
+	}
+	for range count {
+		if !s.ReadUint8LengthPrefixed(&addrs) {
+			return nil, errCutOff
+		}
+		ip, ok := netip.AddrFromSlice(addrs[:max(len(addrs)-2, 0)])
+		if !ok || ip.Is4In6() {
+			return nil, errors.New("an address in it has the wrong form")
+		}
+		a := netip.AddrPortFrom(ip, binary.BigEndian.Uint16(addrs[len(addrs)-2:]))
+		if err := checkAddr(a); err != nil {
+			return nil, err
+		}
+		r.Addrs = append(r.Addrs, a)
+	}
+	if !s.ReadUint16LengthPrefixed(&chain) || len(s) != signatureLen {
+		return nil, errCutOff
+	}
+	name, err := sal.ParseName(string(service))
+	if err != nil || name.Path() != string(service) {
+		return nil, fmt.Errorf("its service name %.80q is not valid", string(service))
+	}
+	r.Service, r.Weight, r.Priority = name, int(weight), int(int16(priority))
+	r.Issued = time.Unix(0, int64(issued))
+	r.TTL = time.Duration(ttl) * time.Millisecond
+	r.Withdrawn = flags&flagWithdrawn != 0
+	switch {
+	case flags&^flagWithdrawn != 0:
+		return nil, errors.New("it has unknown flags")
+	case r.TTL < MinTTL || r.TTL > MaxTTL:
+		return nil, fmt.Errorf("its TTL is %v", r.TTL)
+	case r.Issued.After(now.Add(clockSkew)):
+		return nil, fmt.Errorf("it was issued at %v, which is in the future; set the clocks right", r.Issued.UTC())
+	case !now.Before(r.Issued.Add(r.TTL + clockSkew)):
+		return nil, fmt.Errorf("it expired at %v", r.Issued.Add(r.TTL).UTC())
+	}
+	peer, err := cluster.Verify(chain, now)
+	if err != nil {
+		return nil, err
+	}
+	r.Node = peer.Node
+	if !peer.MayServe(name) {
+		return nil, fmt.Errorf("node %s may not serve %v", peer.Node.Short(), name)
+	}
+	signed := len(r.raw) - signatureLen
+	if !peer.VerifyRecord(r.raw[:signed], r.raw[signed:]) {
+		return nil, fmt.Errorf("node %s did not sign it", peer.Node.Short())
+	}
+	return r, nil
+}
+
+var errCutOff = errors.New("it is cut off, or a field is too long")
