@@ -106,6 +106,7 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 // background; a program about to exit calls Node.Close, which waits for that.
 func (c *Conn) Close() error {
 	c.link.closed.Store(true)
+	c.link.ending.Store(true)
 	if c.tcp != nil {
 		return c.wrap("close", c.tcp.Close())
 	}
@@ -119,7 +120,7 @@ func (c *Conn) CloseWrite() error {
 	if c.tcp == nil {
 		return c.wrap("close", errors.ErrUnsupported)
 	}
-	c.link.closed.Store(true)
+	c.link.ending.Store(true)
 	return c.wrap("close", c.tcp.CloseWrite())
 }
 

@@ -28,7 +28,8 @@ type link struct {
 	local  Addr
 	remote Addr // as dialled or accepted; remoteAddr knows where it is now
 
-	closed atomic.Bool // by the application
+	closed atomic.Bool // the application closed both directions
+	ending atomic.Bool // or at least the outgoing one
 
 	rx sync.Mutex // one arrival at a time, so that netstack sees order
 
@@ -42,6 +43,7 @@ type link struct {
 	timer   *time.Timer
 	wake    flow.Time // when the timer fires; 0 when it is not armed
 	linger  flow.Time // when a finished connection is forgotten; 0 while it is not finished
+	orphan  flow.Time // when a closed connection stops waiting for the peer to close
 	gone    bool      // out of the flow table
 	live    liveness
 	began   flow.Time
@@ -172,7 +174,9 @@ func (l *link) deliver(s *sink, ack uint64) {
 	}
 	l.ep.Ack(ack)
 	for _, v := range s.full {
-		l.ep.Deliver(v)
+		if n := v.Size(); !l.ep.Deliver(v) {
+			l.Consumed(n) // nobody will read it: the peer's window must not care
+		}
 	}
 	if s.fin {
 		l.ep.DeliverFIN()
@@ -232,8 +236,17 @@ func (l *link) settle(now flow.Time) {
 	case l.linger != 0 && now >= l.linger:
 		l.forget()
 		go l.finish(nil)
+	case l.orphan != 0 && now >= l.orphan:
+		l.orphan = 0
+		l.set.Reset(flowset.ResetAborted, "the other end was closed long ago")
+	case l.orphan == 0 && l.closed.Load() && l.set.Sent() && !l.set.Finished():
+		l.orphan = now.Add(orphanTimeout)
 	}
 }
+
+// orphanTimeout is how long a connection that was closed here, and whose data
+// is delivered, waits for the peer to close too (Linux: tcp_fin_timeout).
+const orphanTimeout = 60 * time.Second
 
 // finish tells what is above that the connection is over.
 func (l *link) finish(err error) {
@@ -277,6 +290,9 @@ func (l *link) arm(now flow.Time) {
 	at := min(l.set.Deadline(), l.opening.deadline(), l.live.deadline())
 	if l.linger != 0 {
 		at = min(at, l.linger)
+	}
+	if l.orphan != 0 {
+		at = min(at, l.orphan)
 	}
 	if at == flow.Never || l.wake != 0 && l.wake <= at {
 		return
@@ -350,7 +366,7 @@ func (l *link) drained() bool {
 	switch {
 	case l.gone || l.set.Err() != nil || l.ep == nil:
 		return true
-	case l.closed.Load(): // TCP may hold more than it has shown yet: wait for its end
+	case l.ending.Load(): // TCP may hold more than it has shown yet: wait for its end
 		return l.set.Sent()
 	}
 	return l.set.Drained()
