@@ -68,6 +68,9 @@ func run() error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if err := peer.ShareCluster(); err != nil {
+		return err
+	}
 	b, err := newBench(ctx, groups)
 	if err != nil {
 		return err

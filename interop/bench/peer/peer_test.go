@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -9,15 +10,18 @@ import (
 )
 
 func TestSystemsCarryTheWorkloads(t *testing.T) {
+	if err := ShareCluster(); err != nil {
+		t.Fatal(err)
+	}
 	for name, system := range Systems() {
 		t.Run(name, func(t *testing.T) {
-			l, err := system.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+			addr := freeAddr(t)
+			l, err := system.Listen(addr)
 			if err != nil {
 				t.Skip(err) // a kernel without this congestion control
 			}
 			defer l.Close()
 			go work.Serve(l)
-			addr := netip.MustParseAddrPort(l.Addr().String())
 			for _, kind := range []string{"bulk", "dials"} {
 				spec := work.Spec{Kind: kind, Addr: addr, For: 300 * time.Millisecond, Streams: 2}
 				got, err := work.Run(t.Context(), system, spec)
@@ -27,4 +31,15 @@ func TestSystemsCarryTheWorkloads(t *testing.T) {
 			}
 		})
 	}
+}
+
+// freeAddr returns an address whose port is free for UDP, and likely for TCP.
+func freeAddr(t *testing.T) netip.AddrPort {
+	t.Helper()
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort()
 }
