@@ -96,6 +96,7 @@ func TestForgedSYNACK(t *testing.T) {
 // Hop limit and extensions may change on the way, they carry no promise.
 func TestTamperedHeader(t *testing.T) {
 	l := newLab(t)
+	l.r = NewResponder(Config{Identity: l.r.cfg.Identity, CookieThreshold: 4096})
 	i := l.initiator()
 	syn, err := sal.ParseSYN(i.SYN())
 	if err != nil {
