@@ -1,0 +1,67 @@
+# make            builds bin/servald and the example programs
+# make demo       a cluster on loopback: discovery, transfer, failover, a table
+# make test       everything that must pass; make race, lint, cross are the rest
+# make bench      tables against TCP, TLS, QUIC and WireGuard (root: namespaces)
+
+GO      ?= go
+BIN     := bin
+SOURCES := $(shell git ls-files '*.go') go.mod go.sum
+OUT     := out
+FUZZ    ?= 10s
+
+export GOFLAGS := -mod=mod
+export CGO_ENABLED ?= 0
+
+.PHONY: all build demo test race fuzz lint cross bench bench-quick setup clean
+
+all: build
+
+build: $(BIN)/servald $(BIN)/web $(BIN)/echo $(BIN)/greeter
+
+$(BIN)/servald: $(SOURCES)
+	$(GO) build -trimpath -o $@ ./servald
+$(BIN)/%: $(SOURCES)
+	$(GO) build -trimpath -o $@ ./apps/$*
+$(BIN)/greeter: $(SOURCES)
+	$(GO) build -trimpath -o $@ ./apps/grpc
+
+demo: build
+	./scripts/demo.sh
+
+test: setup
+	$(GO) vet ./...
+	$(GO) test -timeout 10m ./...
+	$(MAKE) race
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 10m ./...
+
+# Every fuzz target for $(FUZZ); make test runs their seeds.
+fuzz:
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep ^Fuzz); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZ) $$p || exit 1; \
+	  done; done
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+# Everything that is not TUN or namespaces builds on these systems.
+cross:
+	@for t in darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64; do \
+	  echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; done
+
+setup:
+	@./interop/setup.sh
+
+bench: setup
+	@mkdir -p $(OUT)
+	$(GO) run ./interop/bench --out $(OUT)/bench.jsonl
+
+bench-quick: setup
+	@mkdir -p $(OUT)
+	$(GO) run ./interop/bench --quick --out $(OUT)/bench.jsonl
+
+clean:
+	rm -rf $(BIN) $(OUT)
