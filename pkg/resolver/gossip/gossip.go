@@ -1,0 +1,225 @@
+// Package gossip spreads registrations between the nodes of a cluster.
+//
+// Records travel in two ways: as broadcasts, which reach everybody within a few
+// rounds of gossip, and in the full exchanges that two nodes make when one joins
+// and now and then after. All of it is encrypted with a key of the cluster, and
+// each record is verified before it is believed or passed on.
+//
+// Gossip knows of candidates and is not the judge of who is alive: what becomes
+// of a SYN decides that. A node that gossip believes dead only comes last.
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// Config describes a Gossip. Only Identity is required.
+type Config struct {
+	// Identity is the node and the cluster it gossips in.
+	Identity *identity.Identity
+
+	// Bind is the address for gossip, UDP and TCP; port 0 takes a free one. The
+	// zero value binds to the address from which the first seed is reached, or
+	// to loopback if there is none.
+	Bind netip.AddrPort
+
+	// Advertise is what to tell others instead of Bind, behind a NAT. If Bind has
+	// no particular address, zero means the one that the default route has.
+	Advertise netip.AddrPort
+
+	// Seeds are addresses, host:port, of nodes to join. Those that do not answer
+	// are tried again until one does.
+	Seeds []string
+
+	// Logger gets what may interest an operator; nil discards it.
+	Logger *slog.Logger
+
+	transport *transport // for tests; nil means sockets
+}
+
+// Gossip is one node's part in the gossip. All methods are safe for concurrent
+// use.
+type Gossip struct {
+	*resolver.Directory
+	id     *identity.Identity
+	seeds  []string
+	log    *slog.Logger
+	list   *memberlist.Memberlist
+	queue  memberlist.TransmitLimitedQueue
+	alive  atomic.Int32  // members, this node included
+	joined chan struct{} // closed after the first attempt to join
+
+	ctx    context.Context // ends when Close begins
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu     sync.Mutex
+	leases map[sal.Name]*lease
+	wake   chan struct{} // leases have changed
+}
+
+// New starts to gossip. It returns before it has joined: Resolve waits for that,
+// and Joined tells.
+func New(cfg Config) (*Gossip, error) {
+	if cfg.Identity == nil {
+		return nil, errors.New("gossip: no identity; set Config.Identity")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &Gossip{
+		Directory: resolver.NewDirectory(cfg.Identity.Cluster()),
+		id:        cfg.Identity,
+		seeds:     cfg.Seeds,
+		log:       cfg.Logger,
+		joined:    make(chan struct{}),
+		ctx:       ctx,
+		cancel:    cancel,
+		leases:    make(map[sal.Name]*lease),
+		wake:      make(chan struct{}, 1),
+	}
+	if err := g.start(cfg); err != nil {
+		cancel()
+		return nil, fmt.Errorf("gossip: %w", err)
+	}
+	g.done.Go(g.join)
+	g.done.Go(g.renew)
+	return g, nil
+}
+
+// start opens the transport and becomes a cluster of one.
+func (g *Gossip) start(cfg Config) (err error) {
+	conf := g.memberConfig()
+	t := cfg.transport
+	if t == nil {
+		if t, err = listen(cfg, conf); err != nil {
+			return err
+		}
+	}
+	conf.Transport = t
+	g.queue.RetransmitMult = conf.RetransmitMult
+	g.queue.NumNodes = func() int { return int(g.alive.Load()) }
+	if g.list, err = memberlist.Create(conf); err != nil {
+		t.Shutdown()
+	}
+	return err
+}
+
+// Close withdraws what this node has registered, leaves the cluster and waits
+// for all goroutines, except that memberlist may finish a last probe, for a
+// second or so, of which nothing comes. It always returns nil.
+func (g *Gossip) Close() error {
+	g.mu.Lock()
+	closed := g.ctx.Err() != nil
+	g.cancel()
+	leases := slices.Collect(maps.Values(g.leases))
+	g.mu.Unlock()
+	if !closed {
+		for _, l := range leases {
+			l.Close(context.Background())
+		}
+		if err := g.list.Leave(farewell); err != nil {
+			g.log.Debug("left the gossip before everybody knew", "err", err)
+		}
+		g.list.Shutdown()
+	}
+	g.done.Wait()
+	return nil
+}
+
+// farewell is how long Close gossips on, so that others hear of it.
+const farewell = 150 * time.Millisecond
+
+// Addr returns the address that other nodes can use as a seed.
+func (g *Gossip) Addr() netip.AddrPort {
+	n := g.list.LocalNode()
+	ip, _ := netip.AddrFromSlice(n.Addr)
+	return netip.AddrPortFrom(ip.Unmap(), n.Port)
+}
+
+// Joined is closed once the seeds have been tried for the first time.
+func (g *Gossip) Joined() <-chan struct{} { return g.joined }
+
+// Member is a node that takes part in the gossip.
+type Member struct {
+	Node identity.NodeID
+	Addr netip.AddrPort // of its gossip
+}
+
+// Members returns the nodes that are believed alive, this one included.
+func (g *Gossip) Members() (all []Member) {
+	for _, n := range g.list.Members() {
+		ip, _ := netip.AddrFromSlice(n.Addr)
+		all = append(all, Member{nodeOf(n), netip.AddrPortFrom(ip.Unmap(), n.Port)})
+	}
+	return all
+}
+
+// Resolve implements resolver.Resolver. If it knows no instance, it waits for
+// the first attempt to join to end.
+func (g *Gossip) Resolve(ctx context.Context, service sal.Name) ([]resolver.Instance, error) {
+	found, err := g.Directory.Resolve(ctx, service)
+	if err == nil {
+		return found, nil
+	}
+	select {
+	case <-g.joined:
+	case <-g.ctx.Done():
+	case <-ctx.Done():
+		return nil, fmt.Errorf("gossip: still joining the cluster through %v: %w", g.seeds, context.Cause(ctx))
+	}
+	return g.Directory.Resolve(ctx, service)
+}
+
+// Publish implements resolver.Publisher.
+func (g *Gossip) Publish(_ context.Context, record []byte) error {
+	if g.ctx.Err() != nil {
+		return errClosed
+	}
+	_, err := g.receive(record)
+	return err
+}
+
+var errClosed = errors.New("gossip: closed; make a new one")
+
+// rejoinAfter is how long to wait before trying seeds again that did not answer.
+const rejoinAfter = 2 * time.Second
+
+// join tries the seeds until one answers.
+func (g *Gossip) join() {
+	first := true
+	for len(g.seeds) > 0 {
+		n, err := g.list.Join(g.seeds)
+		if n > 0 || g.ctx.Err() != nil {
+			break
+		}
+		if first {
+			g.log.Warn("no gossip seed answers; will keep trying", "seeds", g.seeds, "err", err)
+			close(g.joined)
+			first = false
+		}
+		select {
+		case <-time.After(rejoinAfter):
+		case <-g.ctx.Done():
+		}
+	}
+	if first {
+		close(g.joined)
+	}
+}
