@@ -26,9 +26,9 @@ func (i *Iface) Addr() netip.Addr { return i.addr }
 // drop-tail queue of the given length in time.
 func (i *Iface) Limit(rate int64, queue time.Duration) error {
 	bytesPerSecond := uint64(rate / 8)
-	// A bucket of 1 ms carries full rate at any kernel tick, since the qdisc's
-	// timer has high resolution; 16 KB is for slow links.
-	burst := uint32(max(bytesPerSecond/1000, 16<<10))
+	// The bucket carries full rate though a busy machine runs the qdisc only
+	// every 4 ms, a kernel tick.
+	burst := uint32(max(bytesPerSecond/250, 16<<10))
 	err := i.host.nl.QdiscReplace(&netlink.Tbf{
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: i.link.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
 		Rate:       bytesPerSecond,
