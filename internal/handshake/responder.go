@@ -61,22 +61,22 @@ func (r *Responder) HandleSYN(now time.Time, pkt []byte, from netip.AddrPort, o 
 	if len(syn.Noise) != keyLen {
 		return nil, false, ErrForged
 	}
-	h := &half{key: synKey{from: from, id: synID(&syn)}, service: o.Service, params: o.Params, created: now}
+	key := synKey{from: from, id: synID(&syn)}
 	r.mu.Lock()
-	reply, known := r.table.again(h.key, len(pkt))
+	reply, known := r.table.again(key, len(pkt))
 	demand := len(r.table.bySYN) >= r.cfg.CookieThreshold
 	r.mu.Unlock()
 	if known {
 		return reply, false, nil
 	}
-	proved := r.cookies.valid(now, &syn, h.key)
+	proved := r.cookies.valid(now, &syn, key)
 	if demand && !proved {
-		c := sal.Cookie{Flow: syn.Flow, Echo: syn.Echo(), Cookie: r.cookies.make(now, h.key)}
+		c := sal.Cookie{Flow: syn.Flow, Echo: syn.Echo(), Cookie: r.cookies.make(now, key)}
 		return c.Append(nil), false, nil
 	}
-	h.received, h.proved = len(pkt), proved
+	h := &half{key: key, service: o.Service, params: o.Params, created: now, received: len(pkt), proved: proved}
 	r.mu.Lock()
-	reply, known = r.table.again(h.key, 0) // another copy may have come in meanwhile
+	reply, known = r.table.again(key, 0) // another copy may have come in meanwhile
 	admitted := !known && r.table.admit(h)
 	r.mu.Unlock()
 	if !admitted {

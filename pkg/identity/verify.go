@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
@@ -96,7 +97,7 @@ func (c *Cluster) verify(chain []byte) (Peer, error) {
 	if m.cluster != d.cluster || !c.verified.check(d.key, m.raw) || !c.verified.check(m.key, proof) {
 		return Peer{}, fmt.Errorf("%w: the membership is not signed by the token it claims, or by the node itself", ErrForged)
 	}
-	key := ed25519.PublicKey(m.key[:])
+	key := bytes.Clone(m.key[:]) // so that a Peer does not keep the certificate
 	return Peer{
 		Node:    nodeID(key),
 		Cluster: m.cluster,
