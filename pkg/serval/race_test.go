@@ -1,0 +1,5 @@
+//go:build race
+
+package serval
+
+const raceEnabled = true
