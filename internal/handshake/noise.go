@@ -35,10 +35,8 @@ func newSymmetric(prologue []byte) symmetric {
 }
 
 func (s *symmetric) mixHash(data []byte) {
-	h := sha256.New()
-	h.Write(s.h[:])
-	h.Write(data)
-	h.Sum(s.h[:0])
+	var buf [1024]byte // on the stack: a handshake message fits
+	s.h = sha256.Sum256(append(append(buf[:0], s.h[:]...), data...))
 }
 
 func (s *symmetric) mixKey(dh *[keyLen]byte) {

@@ -2,9 +2,7 @@ package handshake
 
 import (
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/sal"
@@ -14,10 +12,8 @@ import (
 // flow after it has lost all state but its key. The peer learns it, encrypted,
 // in Params; nobody else can compute it.
 func ResetToken(id *identity.Identity, flow sal.FlowID) [16]byte {
-	secret := id.Secret("stateless reset")
-	mac := hmac.New(sha256.New, secret[:])
-	mac.Write(binary.BigEndian.AppendUint32(nil, uint32(flow)))
-	return [16]byte(mac.Sum(nil))
+	s := id.Secret("stateless reset " + flow.String())
+	return [16]byte(s[:16])
 }
 
 // finish fills in the session's secrets from the final handshake state.
