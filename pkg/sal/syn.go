@@ -3,6 +3,7 @@ package sal
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 )
 
 // MinSYN is the least size of a SYN in bytes; Append pads to it. No answer to a
@@ -46,7 +47,8 @@ func (p *SYN) Append(b []byte) []byte {
 	return b
 }
 
-// ParseSYN parses a SYN of at least MinSYN bytes.
+// ParseSYN parses a SYN of at least MinSYN bytes. If the error is ErrVersion
+// because of an extension, it returns the SYN as well, to be refused.
 func ParseSYN(b []byte) (SYN, error) {
 	r, flags := long(b, TypeSYN)
 	if r.err == nil && len(b) < MinSYN {
@@ -62,10 +64,10 @@ func ParseSYN(b []byte) (SYN, error) {
 	if r.err == nil && p.Flow == 0 {
 		r.fail(errFlow)
 	}
-	if r.err != nil {
+	if r.err != nil && (p.Flow == 0 || !errors.Is(r.err, ErrVersion)) {
 		return SYN{}, r.err
 	}
-	return p, nil
+	return p, r.err
 }
 
 // AppendPrologue appends what no forwarder may alter, to be bound into the

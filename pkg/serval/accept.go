@@ -107,6 +107,9 @@ func (n *Node) openSYN(a *answer) {
 	syn, err := sal.ParseSYN(a.pkt)
 	if err != nil {
 		n.stats.malformed.Add(1)
+		if errors.Is(err, sal.ErrVersion) && syn.Flow != 0 {
+			n.refuse(a, &syn, sal.VersionMismatch)
+		}
 		return
 	}
 	l, code := n.demux(&syn, len(a.pkt))
@@ -124,10 +127,10 @@ func (n *Node) openSYN(a *answer) {
 			return id
 		},
 	})
+	if id != 0 && !opened {
+		n.flows.Delete(id)
+	}
 	if err != nil {
-		if opened {
-			n.flows.Delete(id)
-		}
 		if errors.Is(err, handshake.ErrBusy) {
 			n.refuse(a, &syn, sal.Overloaded)
 		}
@@ -137,6 +140,14 @@ func (n *Node) openSYN(a *answer) {
 		a.socket.Send(reply, len(reply), a.from)
 	}
 	n.openers.poke()
+	n.prepare()
+}
+
+// prepare does ahead, while the peer is at work, what the next connection will
+// need.
+func (n *Node) prepare() {
+	n.stack.Prepare()
+	handshake.Prepare()
 }
 
 // demux looks a first packet's service up: a listener that has room, or why

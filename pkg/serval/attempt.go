@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/internal/handshake"
@@ -23,14 +24,20 @@ type attempt struct {
 	next int           // how many SYNs went out; the next goes to next mod len(list)
 	wait time.Duration // before the next
 	last error         // the last refusal or bad answer
-	no   int           // how many refused
 
-	asked   map[netip.AddrPort]time.Time
-	cookies map[netip.AddrPort][]byte // SYNs with the cookie an instance wants
+	asked    map[netip.AddrPort]*asked
+	declined map[netip.AddrPort]bool
+	cookies  map[netip.AddrPort][]byte // SYNs with the cookie an instance wants
 
 	session *handshake.Session // of the winner
 	third   []byte             // the OPEN packet to send it
 	won     answer
+}
+
+// asked is what a dial knows of an address that it sent SYNs to.
+type asked struct {
+	first, last time.Time
+	times       int
 }
 
 // run asks candidates until one answers well.
@@ -41,6 +48,9 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 	for {
 		select {
 		case <-timer.C:
+			if a.allDeclined() {
+				return a.last
+			}
 			a.ask()
 			timer.Reset(a.pause())
 		case ans := <-d.answers:
@@ -48,14 +58,18 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 			if done {
 				return nil
 			}
-			if err == nil {
-				continue // it meant nothing
+			if err == nil || a.asked[ans.from] == nil || a.declined[ans.from] {
+				continue // it meant nothing, or nothing new
 			}
-			if a.last = err; a.no >= len(a.list) {
-				return err // everyone declined
+			a.last, a.declined[ans.from] = err, true
+			if a.allDeclined() {
+				timer.Reset(a.grace(ans.from))
+				continue
 			}
 			a.ask()
 			timer.Reset(a.pause())
+		case <-a.node.quit:
+			return errNodeClosed
 		case <-ctx.Done():
 			for addr := range a.asked {
 				a.markSilent(addr)
@@ -68,10 +82,14 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 	}
 }
 
-// ask sends the SYN to the next candidate; after the last it starts over.
+// ask sends the SYN to the next candidate that has not declined; after the last
+// it starts over.
 func (a *attempt) ask() {
 	if a.next > 0 {
 		a.markSilent(a.list[(a.next-1)%len(a.list)].addr)
+	}
+	for a.declined[a.list[a.next%len(a.list)].addr] {
+		a.next++
 	}
 	a.send(a.list[a.next%len(a.list)].addr)
 	a.next++
@@ -82,9 +100,11 @@ func (a *attempt) send(to netip.AddrPort) {
 	if syn == nil {
 		syn = a.init.SYN()
 	}
-	if _, again := a.asked[to]; !again {
-		a.asked[to] = time.Now()
+	if a.asked[to] == nil {
+		a.asked[to] = &asked{first: time.Now()}
 	}
+	a.asked[to].last = time.Now()
+	a.asked[to].times++
 	if sock := a.node.sockets.pick(to.Addr()); sock != nil {
 		sock.Send(syn, len(syn), to) // an error is a silent candidate
 	}
@@ -102,13 +122,33 @@ func (a *attempt) pause() time.Duration {
 
 // markSilent notes that an address had its chance.
 func (a *attempt) markSilent(addr netip.AddrPort) {
-	if at, ok := a.asked[addr]; ok && time.Since(at) >= a.node.cfg.TryNext {
+	if s := a.asked[addr]; s != nil && time.Since(s.first) >= a.node.cfg.TryNext {
 		a.node.health.silent(addr)
 	}
 }
 
-// rtt is the round trip that the winner's answer took.
-func (a *attempt) rtt() time.Duration { return time.Since(a.asked[a.won.from]) }
+// allDeclined reports whether there is nobody left to ask.
+func (a *attempt) allDeclined() bool {
+	return !slices.ContainsFunc(a.list, func(c candidate) bool { return !a.declined[c.addr] })
+}
+
+// grace is how long to wait after the last refusal: as long again as that took.
+// A refusal is not authenticated, so whoever sees a SYN can forge one and be
+// faster; the genuine answer is still welcome.
+func (a *attempt) grace(from netip.AddrPort) time.Duration {
+	const least = 10 * time.Millisecond
+	return min(max(time.Since(a.asked[from].last), least), a.node.cfg.TryNext)
+}
+
+// rtt is the round trip that the winner's answer took, 0 if there were several
+// SYNs that it may be the answer to.
+func (a *attempt) rtt() time.Duration {
+	s := a.asked[a.won.from]
+	if s == nil || s.times > 1 {
+		return 0
+	}
+	return time.Since(s.first)
+}
 
 // hear takes an answer. It reports whether that opened the connection, or the
 // error if the instance declined or is not who it should be. A packet that
@@ -123,7 +163,6 @@ func (a *attempt) hear(ans *answer) (done bool, err error) {
 			a.won = *ans
 			return true, nil
 		case errors.Is(err, handshake.ErrNotAuthorized):
-			a.no++
 			return false, fmt.Errorf("%w: %w", ErrNotAuthorized, err)
 		}
 	case sal.TypeCookie:
@@ -132,11 +171,14 @@ func (a *attempt) hear(ans *answer) (done bool, err error) {
 				a.cookies = make(map[netip.AddrPort][]byte)
 			}
 			a.cookies[ans.from] = syn
+			if s := a.asked[ans.from]; s != nil {
+				s.times = 0 // the next answer is to the next SYN
+				s.first = time.Now()
+			}
 			a.send(ans.from)
 		}
 	case sal.TypeRefuse:
 		if r, err := a.init.HandleRefuse(ans.pkt); err == nil {
-			a.no++
 			return false, refusal(a.name, r.Code)
 		}
 	}

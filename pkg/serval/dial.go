@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/serval-net/serval/internal/handshake"
 	"github.com/serval-net/serval/internal/underlay"
@@ -69,7 +68,7 @@ func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *
 		ctx, cancel = context.WithTimeout(ctx, n.cfg.DialTimeout)
 		defer cancel()
 	}
-	a := &attempt{node: n, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]time.Time)}
+	a := &attempt{node: n, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]*asked), declined: make(map[netip.AddrPort]bool)}
 	l, err := a.open(ctx, service, datagram, shared)
 	if err == nil {
 		return l.conn(), nil
@@ -84,6 +83,11 @@ func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *
 func (a *attempt) open(ctx context.Context, service string, datagram bool, shared *inbox) (*link, error) {
 	n := a.node
 	var err error
+	select {
+	case <-n.quit:
+		return nil, errNodeClosed
+	default:
+	}
 	if a.name, err = sal.ParseName(service); err != nil {
 		return nil, err
 	}

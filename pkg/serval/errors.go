@@ -65,6 +65,8 @@ func (e *OpError) Timeout() bool {
 // Temporary is part of net.Error; it equals Timeout.
 func (e *OpError) Temporary() bool { return e.Timeout() }
 
+var errNodeClosed = because(ErrClosed, "the node was closed; make another with NewNode")
+
 // causeError is a sentinel with a sentence.
 type causeError struct {
 	cause error

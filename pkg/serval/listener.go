@@ -65,7 +65,7 @@ func (n *Node) addListener(l *Listener) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closing {
-		return ErrClosed
+		return errNodeClosed
 	}
 	if n.listeners[l.name] != nil {
 		return because(ErrInUse, "this node already listens on %v; close that listener first or use another node", l.name)

@@ -46,6 +46,8 @@ type Node struct {
 
 	wg sync.WaitGroup // timers and ends of connections
 
+	quit chan struct{} // closed when the node is
+
 	mu        sync.Mutex
 	listeners map[sal.Name]*Listener
 	links     map[*link]struct{}
@@ -70,7 +72,7 @@ type entry struct {
 // NewNode starts a node. Close it when done.
 func NewNode(cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
-	n := &Node{cfg: cfg, id: cfg.Identity, log: cfg.Logger, epoch: time.Now(),
+	n := &Node{cfg: cfg, id: cfg.Identity, log: cfg.Logger, epoch: time.Now(), quit: make(chan struct{}),
 		listeners: make(map[sal.Name]*Listener), links: make(map[*link]struct{})}
 	if n.id == nil {
 		id, _, err := identity.Ephemeral(time.Now())
@@ -126,6 +128,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	n.closing = true
+	close(n.quit)
 	var ls []*Listener
 	for _, l := range n.listeners {
 		ls = append(ls, l)
@@ -180,7 +183,7 @@ func (n *Node) addLink(l *link) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closing {
-		return ErrClosed
+		return errNodeClosed
 	}
 	n.links[l] = struct{}{}
 	return nil
