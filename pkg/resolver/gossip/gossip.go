@@ -42,8 +42,8 @@ type Config struct {
 	// no particular address, zero means the one that the default route has.
 	Advertise netip.AddrPort
 
-	// Seeds are addresses, host:port, of nodes to join. Those that do not answer
-	// are tried again until one does.
+	// Seeds are addresses, host:port, of nodes to join. While this node knows no
+	// other, it keeps trying them.
 	Seeds []string
 
 	// Logger gets what may interest an operator; nil discards it.
@@ -201,25 +201,29 @@ var errClosed = errors.New("gossip: closed; make a new one")
 // rejoinAfter is how long to wait before trying seeds again that did not answer.
 const rejoinAfter = 2 * time.Second
 
-// join tries the seeds until one answers.
+// join tries the seeds whenever this node is alone.
 func (g *Gossip) join() {
 	first := true
 	for len(g.seeds) > 0 {
-		n, err := g.list.Join(g.seeds)
-		if n > 0 || g.ctx.Err() != nil {
-			break
+		if g.alive.Load() <= 1 {
+			n, err := g.list.Join(g.seeds)
+			switch {
+			case g.ctx.Err() != nil:
+			case n > 0:
+				g.log.Info("joined the gossip", "seeds", g.seeds)
+			case first:
+				g.log.Warn("no gossip seed answers; will keep trying", "seeds", g.seeds, "err", err)
+			}
 		}
 		if first {
-			g.log.Warn("no gossip seed answers; will keep trying", "seeds", g.seeds, "err", err)
 			close(g.joined)
 			first = false
 		}
 		select {
 		case <-time.After(rejoinAfter):
 		case <-g.ctx.Done():
+			return
 		}
 	}
-	if first {
-		close(g.joined)
-	}
+	close(g.joined)
 }

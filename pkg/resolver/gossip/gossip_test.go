@@ -101,14 +101,8 @@ func newCluster(t testing.TB, n int) *cluster {
 		stopping.Wait()
 	})
 	for _, g := range c.nodes {
-		waitFor(t, "members", g.joinedOrNews(), func() bool { return len(g.Members()) == n })
+		waitFor(t, "members", nil, func() bool { return len(g.Members()) == n })
 	}
-	return c
-}
-
-// joinedOrNews ticks, since memberlist does not tell when it has heard of all.
-func (g *Gossip) joinedOrNews() <-chan struct{} {
-	c, _ := g.Watch()
 	return c
 }
 
@@ -212,7 +206,7 @@ func TestRenewal(t *testing.T) {
 		found, err := c.nodes[0].Resolve(ctx, web)
 		return err == nil && found[0].Expires.After(first[0].Expires.Add(resolver.MinTTL))
 	})
-	c.hosts[1].Cut()
+	c.hosts[1].set(false)
 	c.nodes = []*Gossip{c.nodes[0], c.nodes[2]}
 	c.waitAll(t, web, 0)
 }
@@ -235,7 +229,7 @@ func TestDeadMemberComesLast(t *testing.T) {
 	if !firstIs(2) {
 		t.Error("the larger priority is not first")
 	}
-	c.hosts[2].Cut()
+	c.hosts[2].set(false)
 	waitFor(t, "suspicion", nil, func() bool { return firstIs(1) })
 }
 

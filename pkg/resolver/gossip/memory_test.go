@@ -25,7 +25,7 @@ type memoryHost struct {
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	quit    chan struct{}
-	cut     bool // nothing comes in or goes out; guarded by net.mu
+	up      bool // else nothing comes in or goes out; guarded by net.mu
 }
 
 func (m *memory) host() *memoryHost {
@@ -46,20 +46,23 @@ func (m *memory) host() *memoryHost {
 	return h
 }
 
-func (h *memoryHost) transport() *transport { return newTransport(h, h.dial) }
+func (h *memoryHost) transport() *transport {
+	h.set(true)
+	return newTransport(h, h.dial)
+}
 
-// Cut takes the host off the network, as a crash does.
-func (h *memoryHost) Cut() {
+// set puts the host on the network, or takes it off as a crash does.
+func (h *memoryHost) set(up bool) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	h.cut = true
+	h.up = up
 }
 
 func (h *memoryHost) peer(addr string) *memoryHost {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	peer := h.net.hosts[addr]
-	if peer == nil || h.cut || peer.cut {
+	if peer == nil || !h.up || !peer.up {
 		return nil
 	}
 	return peer
@@ -97,7 +100,7 @@ func (h *memoryHost) dial(ctx context.Context, addr string) (net.Conn, error) {
 
 func (h *memoryHost) PacketCh() <-chan *memberlist.Packet { return h.packets }
 func (h *memoryHost) StreamCh() <-chan net.Conn           { return h.streams }
-func (h *memoryHost) Shutdown() error                     { h.Cut(); close(h.quit); return nil }
+func (h *memoryHost) Shutdown() error                     { h.set(false); close(h.quit); return nil }
 
 func (h *memoryHost) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
 	return h.WriteTo(b, a.Addr)
