@@ -3,6 +3,7 @@ package handshake
 import (
 	"crypto/ecdh"
 	"crypto/rand"
+	"sync/atomic"
 
 	"github.com/cloudflare/circl/dh/x25519"
 )
@@ -14,10 +15,29 @@ type keypair struct {
 	private, public x25519.Key
 }
 
-func newKeypair() (k keypair) {
+func newKeypair() keypair {
+	if k := spare.Swap(nil); k != nil {
+		return *k
+	}
+	return *makeKeypair()
+}
+
+func makeKeypair() *keypair {
+	k := new(keypair)
 	rand.Read(k.private[:]) // never fails
 	x25519.KeyGen(&k.public, &k.private)
 	return k
+}
+
+// spare is an ephemeral key for the next handshake. It is used once.
+var spare atomic.Pointer[keypair]
+
+// Prepare makes the ephemeral key of the next handshake, if there is none. Call
+// it where a connection waits for the network anyway.
+func Prepare() {
+	if spare.Load() == nil {
+		spare.Store(makeKeypair())
+	}
 }
 
 func staticKeypair(key *ecdh.PrivateKey) keypair {

@@ -82,6 +82,7 @@ type Stack struct {
 	clock *clock
 	acks  ackFlusher
 	addrs atomic.Uint64 // virtual peers handed out so far
+	spare chan *Endpoint
 
 	mu     sync.RWMutex // held for reading while an endpoint opens
 	closed atomic.Bool
@@ -98,7 +99,7 @@ const localPort = 1
 
 // New starts a stack.
 func New(cfg Config) (*Stack, error) {
-	s := &Stack{sendBuffer: cfg.SendBuffer, readAhead: cfg.ReadAhead, link: &link{}, clock: &clock{}}
+	s := &Stack{sendBuffer: cfg.SendBuffer, readAhead: cfg.ReadAhead, link: &link{}, clock: &clock{}, spare: make(chan *Endpoint, maxSpare)}
 	if s.sendBuffer == 0 {
 		s.sendBuffer = DefaultSendBuffer
 	}
@@ -154,12 +155,53 @@ func (s *Stack) Open(l Link) (*Endpoint, error) {
 	if s.closed.Load() {
 		return nil, ErrStackClosed
 	}
+	select {
+	case e := <-s.spare:
+		e.link = l
+		return e, nil
+	default:
+		return s.open(l)
+	}
+}
+
+func (s *Stack) open(l Link) (*Endpoint, error) {
 	e := newEndpoint(s, l, s.nextPeer())
 	if err := e.open(); err != nil {
 		return nil, fmt.Errorf("netstack: opening an endpoint: %v", err)
 	}
 	return e, nil
 }
+
+// maxSpare is how many endpoints Prepare keeps.
+const maxSpare = 2
+
+// Prepare opens an endpoint ahead of the next Open, if none is waiting. Call it
+// where a connection waits for the network anyway: opening takes two passes
+// through TCP's goroutines.
+func (s *Stack) Prepare() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed.Load() || len(s.spare) == cap(s.spare) {
+		return
+	}
+	e, err := s.open(unused{})
+	if err != nil {
+		return // Open will say
+	}
+	select {
+	case s.spare <- e:
+	default:
+		e.conn.Abort(net.ErrClosed)
+	}
+}
+
+// unused is the Link of an endpoint that waits for Open.
+type unused struct{}
+
+func (unused) Output(c Chunk)   { c.Release() }
+func (unused) OutputFIN(uint64) {}
+func (unused) Abort()           {}
+func (unused) Consumed(int)     {}
 
 // nextPeer returns an address in 10.0.0.0/8 and a port that no live endpoint's
 // peer has: the counter takes 2^40 opens to come round.
