@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/serval-net/serval/interop/bench/work"
@@ -32,14 +33,17 @@ type group struct {
 
 // plan is how long and how often to measure.
 type plan struct {
-	runs        int
-	short       time.Duration // measured time of cases that settle at once
-	wan20       [2]time.Duration
-	wan100      [2]time.Duration // warm-up and measured time
-	share       [2]time.Duration
-	idle        int // connections
-	wanSystems  []string
-	soloSystems []string // where peers tell little
+	runs   int
+	short  time.Duration // measured time of cases that settle at once
+	wan20  [2]time.Duration
+	wan100 [2]time.Duration // warm-up and measured time
+	share  [2]time.Duration
+	idle   int // connections
+	rounds int // of gossip
+
+	wanSystems   []string
+	soloSystems  []string // where most peers tell little
+	shareSystems []string
 }
 
 var (
@@ -53,16 +57,18 @@ var (
 		wan100:     [2]time.Duration{4 * time.Second, 8 * time.Second},
 		share:      [2]time.Duration{5 * time.Second, 15 * time.Second},
 		idle:       10_000,
-		wanSystems: all, soloSystems: all,
+		rounds:     20,
+		wanSystems: all, soloSystems: all, shareSystems: wanMain,
 	}
 	quickPlan = plan{
 		runs:       1,
 		short:      time.Second,
-		wan20:      [2]time.Duration{800 * time.Millisecond, 1200 * time.Millisecond},
-		wan100:     [2]time.Duration{2 * time.Second, 1500 * time.Millisecond},
-		share:      [2]time.Duration{2 * time.Second, 5 * time.Second},
+		wan20:      [2]time.Duration{800 * time.Millisecond, time.Second},
+		wan100:     [2]time.Duration{1600 * time.Millisecond, 1400 * time.Millisecond},
+		share:      [2]time.Duration{1500 * time.Millisecond, 4 * time.Second},
 		idle:       2000,
-		wanSystems: wanMain, soloSystems: []string{"serval", "quic-go"},
+		rounds:     10,
+		wanSystems: wanMain, soloSystems: []string{"serval", "quic-go"}, shareSystems: wanMain[:1],
 	}
 )
 
@@ -116,9 +122,13 @@ func (p plan) groups() []group {
 		}
 	}
 	for _, rival := range []string{"tcp-cubic", "tcp-bbr", "serval"} {
-		gs = append(gs, shareGroup(rival, p.share))
+		gs = append(gs, shareGroup(rival, p.shareSystems, p.share))
 	}
-	return gs
+	return append(gs,
+		failoverGroup("dial-after-kill", syscall.SIGKILL),
+		failoverGroup("dial-after-stop", syscall.SIGTERM),
+		gossipGroup(50, p.rounds),
+	)
 }
 
 // client returns a run of one workload.

@@ -67,25 +67,34 @@ func (b *bench) pair(ctx context.Context, s *site, system string, spec work.Spec
 	// Whatever hangs, hangs no longer than this.
 	ctx, cancel := context.WithTimeout(ctx, spec.Warm+spec.For+time.Minute)
 	defer cancel()
-	b.port++
-	spec.Addr = netip.AddrPortFrom(s.addr, b.port)
-	stop, err := b.serve(ctx, s.server, system, spec.Addr)
+	spec.Addr = b.nextAddr(s)
+	server, err := b.serve(ctx, s.server, system, spec.Addr)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
+	defer server.kill()
+	return b.client(ctx, s, system, spec)
+}
 
+// nextAddr returns an address at the site's server that was not used before.
+func (b *bench) nextAddr(s *site) netip.AddrPort {
+	b.port++
+	return netip.AddrPortFrom(s.addr, b.port)
+}
+
+// client runs a client process to its end.
+func (b *bench) client(ctx context.Context, s *site, system string, spec work.Spec) (work.Result, error) {
 	arg, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
-	client := b.command(ctx, s.client, "client", system, string(arg))
+	cmd := b.command(ctx, s.client, "client", system, string(arg))
 	var out, complaint bytes.Buffer
-	client.Stdout, client.Stderr = &out, &complaint
-	if err := s.client.Start(client); err != nil {
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := s.client.Start(cmd); err != nil {
 		return nil, err
 	}
-	if err := client.Wait(); err != nil {
+	if err := cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("client: %w: %s", err, tail(complaint.String()))
 	}
 	var result work.Result
@@ -95,26 +104,37 @@ func (b *bench) pair(ctx context.Context, s *site, system string, spec work.Spec
 	return result, nil
 }
 
-// serve starts a server process and returns, once it listens, how to stop it.
-func (b *bench) serve(ctx context.Context, h *lab.Host, system string, addr netip.AddrPort) (stop func(), err error) {
+// server is a running server process.
+type server struct {
+	cmd    *exec.Cmd
+	cancel context.CancelFunc
+}
+
+// kill ends the process and waits for it.
+func (s *server) kill() {
+	s.cancel()
+	s.cmd.Wait()
+}
+
+// serve starts a server process and returns once it listens.
+func (b *bench) serve(ctx context.Context, h *lab.Host, system string, addr netip.AddrPort) (*server, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	server := b.command(ctx, h, "server", system, addr.String())
+	s := &server{b.command(ctx, h, "server", system, addr.String()), cancel}
 	var complaint bytes.Buffer
-	server.Stderr = &complaint
-	out, err := server.StdoutPipe()
+	s.cmd.Stderr = &complaint
+	out, err := s.cmd.StdoutPipe()
 	if err == nil {
-		err = h.Start(server)
+		err = h.Start(s.cmd)
 	}
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	stop = func() { cancel(); server.Wait() }
 	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		stop()
+		s.kill()
 		return nil, fmt.Errorf("server did not start: %s", tail(complaint.String()))
 	}
-	return stop, nil
+	return s, nil
 }
 
 // tail returns the end of a process's complaints.

@@ -76,14 +76,14 @@ func number(v float64) string {
 // printTargets prints how serval stands to the project's targets.
 func printTargets(w io.Writer, results []result) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i, target := range targets {
+	header := "\nserval's targets\trelative to\treached\tmust\taim\tverdict\n"
+	for _, target := range targets {
 		v, ok := target.value(results)
 		if !ok {
 			continue
 		}
-		if i == 0 {
-			fmt.Fprint(t, "\nserval's targets\trelative to\treached\tmust\taim\tverdict\n")
-		}
+		fmt.Fprint(t, header)
+		header = ""
 		reference, sign := "", ">="
 		switch {
 		case target.ofCase != "":

@@ -18,11 +18,10 @@ var sharePath = lab.Path{RTT: 20 * time.Millisecond, Rate: 100e6, Queue: 50 * ti
 
 // shareGroup measures a flow of the system beside one of the rival, on one
 // bottleneck: both rates and how long packets wait in the queue.
-func shareGroup(rival string, times [2]time.Duration) group {
+func shareGroup(rival string, systems []string, times [2]time.Duration) group {
 	name := "share-" + strings.TrimPrefix(rival, "tcp-")
-	systems := []string{"serval", "quic-go", "tcp-cubic", "tcp-bbr"}
 	if rival == "serval" {
-		systems = systems[:1]
+		systems = []string{"serval"}
 	}
 	return group{
 		rows: []row{

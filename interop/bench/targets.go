@@ -46,6 +46,10 @@ var targets = []target{
 	{row: "streams-8-jain", must: 0.9, aim: 0.9},
 	{row: "streams-64", peer: "serval", ofCase: "bulk-veth", must: 1, aim: 1},
 	{row: "streams-64-jain", must: 0.9, aim: 0.9},
+	{row: "dial-after-kill-p99", must: 300, aim: 300, lowerWins: true},
+	{row: "dial-after-kill-failed", must: 0, aim: 0, lowerWins: true},
+	{row: "dial-after-stop-failed", must: 0, aim: 0, lowerWins: true},
+	{row: "gossip-50-converge", must: 1000, aim: 1000, lowerWins: true},
 }
 
 // value returns what serval reached, and false where something was not measured.

@@ -8,10 +8,11 @@ import "github.com/serval-net/serval/interop/bench/work"
 // among them: it needs an older gVisor and so is a program of its own.
 func Systems() map[string]work.Transport {
 	return map[string]work.Transport{
-		"serval":    &servalNode{},
-		"tcp-cubic": tcp{"cubic"},
-		"tcp-bbr":   tcp{"bbr"},
-		"tls":       tlsTCP{tcp{"cubic"}},
-		"quic-go":   &quicGo{},
+		"serval":     &servalNode{},
+		GossipSystem: &gossipNode{},
+		"tcp-cubic":  tcp{"cubic"},
+		"tcp-bbr":    tcp{"bbr"},
+		"tls":        tlsTCP{tcp{"cubic"}},
+		"quic-go":    &quicGo{},
 	}
 }

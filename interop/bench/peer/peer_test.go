@@ -16,6 +16,7 @@ func TestSystemsCarryTheWorkloads(t *testing.T) {
 	for name, system := range Systems() {
 		t.Run(name, func(t *testing.T) {
 			addr := freeAddr(t)
+			t.Setenv(SeedVariable, GossipAddr(addr).String())
 			l, err := system.Listen(addr)
 			if err != nil {
 				t.Skip(err) // a kernel without this congestion control

@@ -64,13 +64,18 @@ func (s *servalNode) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, e
 }
 
 // join starts a node of the shared cluster.
-func join(config serval.Config) (*serval.Node, error) {
+func join(config serval.Config) (node *serval.Node, err error) {
+	if config.Identity, err = member(); err != nil {
+		return nil, err
+	}
+	return serval.NewNode(config)
+}
+
+// member returns a new identity in the shared cluster.
+func member() (*identity.Identity, error) {
 	token, err := identity.ParseToken(os.Getenv(tokenVariable))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", tokenVariable, err)
 	}
-	if config.Identity, err = token.Join(identity.Member{}, time.Now()); err != nil {
-		return nil, err
-	}
-	return serval.NewNode(config)
+	return token.Join(identity.Member{}, time.Now())
 }

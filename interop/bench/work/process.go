@@ -5,15 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/signal"
+	"syscall"
 )
 
 // Process runs this process as one side of a benchmark, as the harness asks by
 // the arguments:
 //
-//	server SYSTEM ADDR    serves until killed; prints "ready" once it listens
+//	server SYSTEM ADDR    serves until SIGTERM; prints "ready" once it listens
 //	client SYSTEM SPEC    runs the Spec, in JSON, and prints the Result in JSON
 func Process(args []string, systems map[string]Transport) error {
 	if len(args) != 3 {
@@ -34,7 +36,14 @@ func Process(args []string, systems map[string]Transport) error {
 			return err
 		}
 		fmt.Println("ready")
-		return Serve(l)
+		stop := make(chan os.Signal, 1)
+		signal.Notify(stop, syscall.SIGTERM)
+		go Serve(l)
+		<-stop
+		if c, ok := t.(io.Closer); ok {
+			return c.Close()
+		}
+		return l.Close()
 	case "client":
 		var spec Spec
 		if err := json.Unmarshal([]byte(args[2]), &spec); err != nil {

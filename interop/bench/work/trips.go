@@ -9,7 +9,7 @@ import (
 )
 
 // idleFor is how long the connection rests for the idle CPU measurement.
-const idleFor = 2 * time.Second
+const idleFor = time.Second
 
 // roundTrips sends one byte and waits for it, over and over, and reports the
 // times in microseconds; then the CPU time both processes use while the

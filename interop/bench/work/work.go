@@ -16,7 +16,8 @@ import (
 )
 
 // Transport is a system under test. Dial makes a connection from nothing, with
-// the full handshake the system has; it may be called concurrently.
+// the full handshake the system has; it may be called concurrently. A Transport
+// that is an io.Closer is closed when its server process is asked to stop.
 type Transport interface {
 	Listen(addr netip.AddrPort) (net.Listener, error)
 	Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
@@ -24,12 +25,12 @@ type Transport interface {
 
 // Spec is one workload for a client, with the server's address.
 type Spec struct {
-	Kind    string // "bulk", "rr", "dials", "idle"
+	Kind    string // "bulk", "rr", "dials", "idle", "series"
 	Addr    netip.AddrPort
 	Warm    time.Duration // before measuring, for bulk and rr
-	For     time.Duration // measured time, for bulk, rr and dials
+	For     time.Duration // measured time, for bulk, rr and dials; interval, for series
 	Streams int           // parallel connections, for bulk; dialers, for dials
-	Conns   int           // for idle
+	Conns   int           // for idle and series
 }
 
 // Result holds what a workload measured, by name.
@@ -47,6 +48,8 @@ func Run(ctx context.Context, t Transport, spec Spec) (Result, error) {
 		return c.dials(ctx)
 	case "idle":
 		return c.idle(ctx)
+	case "series":
+		return c.series(ctx)
 	}
 	return nil, fmt.Errorf("unknown workload %q", spec.Kind)
 }

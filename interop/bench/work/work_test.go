@@ -38,6 +38,7 @@ func TestWorkloads(t *testing.T) {
 		{"rr", 0, 0, []string{"p50", "p99"}},
 		{"dials", 4, 0, []string{"dials/s"}},
 		{"idle", 0, 50, []string{"rate-kept"}},
+		{"series", 0, 10, []string{"p50", "p99", "max"}},
 	} {
 		spec := base
 		spec.Kind, spec.Streams, spec.Conns = test.kind, test.streams, test.conns
