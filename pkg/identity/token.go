@@ -50,22 +50,12 @@ func (t *Token) Join(m Member, now time.Time) (*Identity, error) {
 
 func (t *Token) admit(key ed25519.PrivateKey, static *ecdh.PrivateKey, name string, chosen rights, now time.Time) (*Identity, error) {
 	if now.After(t.expires) {
-		return nil, fmt.Errorf("%w: the join token ended on %s: ask for a new one where the cluster was made",
-			ErrExpired, t.expires.UTC().Format(time.DateTime))
+		return nil, t.expiredError()
 	}
 	if err := checkMemberName(name); err != nil {
 		return nil, err
 	}
-	cert := certificate{
-		kind:      membership,
-		cluster:   t.cluster.ID(),
-		key:       [32]byte(key.Public().(ed25519.PublicKey)),
-		static:    [32]byte(static.PublicKey().Bytes()),
-		name:      name,
-		notBefore: now.Add(-clockSkew).Unix(),
-		notAfter:  t.expires.Unix(),
-		rights:    chosen,
-	}
+	cert := membershipFor(t.cluster, key, static, name, chosen, now, t.expires.Unix())
 	chain := append(t.cert[:len(t.cert):len(t.cert)], cert.sign(t.key, key)...)
 	if len(chain) > MaxChain {
 		return nil, tooManyPatterns(len(chain) - MaxChain)
