@@ -1,0 +1,170 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/serval-net/serval/pkg/resolver"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// Client uses the daemon at a socket. It is a resolver.Resolver, Lister,
+// Registrar and Feedback. All methods are safe for concurrent use.
+type Client struct {
+	socket string
+	http   http.Client
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	news   chan feedback
+}
+
+// requestTimeout bounds a request to the daemon, which is on this host.
+const requestTimeout = 5 * time.Second
+
+// NewClient returns a client of the daemon at the socket, such as FindSocket
+// finds. It connects when it is used.
+func NewClient(socket string) *Client {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Client{
+		socket: socket,
+		http: http.Client{
+			Timeout: requestTimeout,
+			Transport: &http.Transport{
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+					return new(net.Dialer).DialContext(ctx, "unix", socket)
+				},
+				MaxIdleConns:    4,
+				IdleConnTimeout: time.Minute,
+			},
+		},
+		ctx:    ctx,
+		cancel: cancel,
+		news:   make(chan feedback, 64),
+	}
+	c.done.Go(c.sendFeedback)
+	return c
+}
+
+// Close ends the client. Leases that are still open are no longer renewed; close
+// them first to withdraw them.
+func (c *Client) Close() error {
+	c.cancel()
+	c.done.Wait()
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// Resolve implements resolver.Resolver.
+func (c *Client) Resolve(ctx context.Context, service sal.Name) ([]resolver.Instance, error) {
+	var found services
+	err := c.do(ctx, "GET", "/v1/resolve?name="+url.QueryEscape(service.String()), nil, &found)
+	if refused := new(Error); errors.As(err, &refused) && refused.Code == codeNoService {
+		return nil, &resolver.NoServiceError{Service: service}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found.decode()
+}
+
+// Services implements resolver.Lister.
+func (c *Client) Services(ctx context.Context) ([]resolver.Instance, error) {
+	var all services
+	if err := c.do(ctx, "GET", "/v1/services", nil, &all); err != nil {
+		return nil, err
+	}
+	return all.decode()
+}
+
+// Status decodes what the daemon says of itself into v, as package json does.
+func (c *Client) Status(ctx context.Context, v any) error {
+	return c.do(ctx, "GET", "/v1/status", nil, v)
+}
+
+// Certify asks the daemon for a membership certificate.
+func (c *Client) Certify(ctx context.Context, request []byte) ([]byte, error) {
+	var made certificate
+	err := c.do(ctx, "POST", "/v1/certificate", certificate{Request: request}, &made)
+	return made.Certificate, err
+}
+
+// Report implements resolver.Feedback. It does not wait.
+func (c *Client) Report(in resolver.Instance, ok bool) {
+	select {
+	case c.news <- feedback{encodeInstance(in), ok}:
+	default: // the daemon hears of the next one
+	}
+}
+
+func (c *Client) sendFeedback() {
+	for {
+		select {
+		case f := <-c.news:
+			c.do(c.ctx, "POST", "/v1/feedback", f, nil) // it is only a hint
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}
+
+// Error is a refusal by the daemon.
+type Error struct {
+	Status int    // of HTTP
+	Code   string // for programs; may be empty
+	Text   string
+}
+
+func (e *Error) Error() string { return "servald: " + e.Text }
+
+// maxAnswer is far above the answer with all instances that a directory holds.
+const maxAnswer = 16 << 20
+
+// do makes a request with a JSON body, if in is not nil, and decodes the answer.
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("control: %w", err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://serval"+path, body)
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var where *url.Error // it names a URL that means nothing to anybody
+		if errors.As(err, &where) {
+			err = where.Err
+		}
+		return fmt.Errorf("control: the daemon does not answer, check that servald runs and listens at %s: %w", c.socket, err)
+	}
+	defer resp.Body.Close()
+	answer := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer))
+	if resp.StatusCode != http.StatusOK {
+		var f failure
+		if answer.Decode(&f) != nil || f.Error == "" {
+			f.Error = "it answers " + resp.Status
+		}
+		return &Error{Status: resp.StatusCode, Code: f.Code, Text: f.Error}
+	}
+	if out == nil {
+		return nil
+	}
+	if err := answer.Decode(out); err != nil {
+		return fmt.Errorf("control: the daemon's answer is not valid: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/serval-net/serval/pkg/resolver"
+)
+
+// clientLease is a registration that a Client renews.
+type clientLease struct {
+	c      *Client
+	reg    resolver.Registration
+	id     string
+	issued time.Time
+	cancel context.CancelFunc
+	done   chan struct{}
+	once   sync.Once
+	err    error
+}
+
+// Register implements resolver.Registrar. The daemon spreads the registration,
+// and this client renews it until the lease is closed: also with a daemon that
+// was restarted meanwhile.
+func (c *Client) Register(ctx context.Context, reg resolver.Registration) (resolver.Lease, error) {
+	if c.ctx.Err() != nil {
+		return nil, errors.New("control: the client is closed; make a new one")
+	}
+	l := &clientLease{c: c, reg: reg, done: make(chan struct{})}
+	if err := l.renew(ctx); err != nil {
+		return nil, err
+	}
+	renewing, cancel := context.WithCancel(c.ctx)
+	l.cancel = cancel
+	c.done.Go(func() { l.run(renewing) })
+	return l, nil
+}
+
+// renew signs the registration anew, and the withdrawal that belongs to it.
+func (l *clientLease) renew(ctx context.Context) error {
+	now := time.Now()
+	if !now.After(l.issued) {
+		now = l.issued.Add(1)
+	}
+	record, err := l.reg.Announce(now)
+	if err != nil {
+		return err
+	}
+	end, err := l.reg.Withdraw(now)
+	if err != nil {
+		return err
+	}
+	var got registered
+	if err := l.c.do(ctx, "POST", "/v1/register", registration{record.Raw(), end.Raw()}, &got); err != nil {
+		return err
+	}
+	l.id, l.issued = got.ID, now
+	return nil
+}
+
+// retryAfter is how soon a renewal is tried again that failed.
+const retryAfter = 2 * time.Second
+
+func (l *clientLease) run(ctx context.Context) {
+	defer close(l.done)
+	wait := l.reg.RenewEvery()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = l.reg.RenewEvery()
+		if l.renew(ctx) != nil {
+			wait = min(wait, retryAfter)
+		}
+	}
+}
+
+// Close implements resolver.Lease.
+func (l *clientLease) Close(ctx context.Context) error {
+	l.once.Do(func() {
+		l.cancel()
+		<-l.done
+		l.err = l.c.do(ctx, "DELETE", "/v1/register/"+l.id, nil, nil)
+		if gone := new(Error); errors.As(l.err, &gone) && gone.Status == http.StatusNotFound {
+			l.err = nil // the daemon has forgotten it, as one does that was restarted
+		}
+	})
+	return l.err
+}
