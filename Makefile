@@ -53,7 +53,7 @@ cross:
 	  echo "build $$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; done
 
 setup:
-	@./interop/setup.sh
+	@./interop/setup.sh || echo "the tests that need namespaces will be skipped"
 
 bench: setup
 	@mkdir -p $(OUT)

@@ -44,6 +44,7 @@ type asked struct {
 func (a *attempt) run(ctx context.Context, d *dialing) error {
 	a.ask()
 	timer := time.NewTimer(a.pause())
+	a.node.prepare()
 	defer timer.Stop()
 	for {
 		select {

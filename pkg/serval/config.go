@@ -1,6 +1,7 @@
 package serval
 
 import (
+	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -41,11 +42,12 @@ type Config struct {
 	Registrar resolver.Registrar
 
 	// Listen is the local addresses to use, port 0 for any. Empty means one
-	// socket on every address of this host, or on loopback if it has none.
+	// socket on every address of this host.
 	Listen []netip.AddrPort
 
-	// Advertise is what to register instead of the sockets' addresses, for
-	// nodes behind a NAT that maps ports.
+	// Advertise is what to register instead of the sockets' addresses (other
+	// than loopback, if there are others), for nodes behind a NAT that maps
+	// ports.
 	Advertise []netip.AddrPort
 
 	// DialTimeout, TryNext, Patience, Backlog: zero means the defaults above.
@@ -63,6 +65,8 @@ type Config struct {
 
 	// network replaces real sockets in tests.
 	network underlay.Network
+	// owned is closed with the node.
+	owned []io.Closer
 }
 
 func (c Config) withDefaults() Config {
@@ -82,7 +86,7 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.network == nil {
-		c.network = &underlay.UDP{}
+		c.network = &underlay.UDP{Loopback: true}
 	}
 	if c.Registrar == nil {
 		c.Registrar, _ = c.Resolver.(resolver.Registrar)

@@ -91,7 +91,7 @@ func (l *Listener) register() error {
 	defer cancel()
 	addrs := l.node.cfg.Advertise
 	if len(addrs) == 0 {
-		addrs = l.node.sockets.addrs()
+		addrs = l.node.sockets.public()
 	}
 	addrs = addrs[:min(len(addrs), resolver.MaxAddrs)]
 	lease, err := r.Register(ctx, resolver.Registration{Service: l.name, Identity: l.node.id, Addrs: addrs})

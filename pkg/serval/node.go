@@ -145,7 +145,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.sockets.close()
 	n.wg.Wait()
 	n.stack.Close()
-	return nil
+	return n.cfg.release()
 }
 
 // drain waits until every connection has delivered what was written to it.

@@ -3,6 +3,7 @@ package serval
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/serval-net/serval/internal/underlay"
 )
@@ -77,6 +78,17 @@ func (s *sockets) addrs() []netip.AddrPort {
 	out := make([]netip.AddrPort, len(s.all))
 	for i, sock := range s.all {
 		out[i] = sock.LocalAddr()
+	}
+	return out
+}
+
+// public lists where other hosts can reach the node, or if there is no such
+// address, where this host can.
+func (s *sockets) public() []netip.AddrPort {
+	all := s.addrs()
+	out := slices.DeleteFunc(slices.Clone(all), func(a netip.AddrPort) bool { return a.Addr().IsLoopback() })
+	if len(out) == 0 {
+		return all
 	}
 	return out
 }
