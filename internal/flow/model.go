@@ -1,6 +1,9 @@
 package flow
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // sample is what one acknowledgement tells about the path.
 type sample struct {
@@ -42,6 +45,7 @@ const (
 	lossThreshold  = 0.02 // of a round's bytes
 	beta           = 0.7
 	minCwndPackets = 4
+	fallRounds     = 4
 	initialCwnd    = 32 // packets
 	lanRTT         = 2 * time.Millisecond
 )
@@ -57,9 +61,9 @@ type model struct {
 	bw      maxFilter // over the last two probe cycles
 	bwFirst float64   // what the initial window makes, until startup is over
 	bwLo    float64   // short-term ceiling after loss, 0 = none
-	cycle   uint64
-	fullBW  float64
-	fullFor int
+	recent  float64   // best of the last fallRounds rounds at most
+	fullBW  float64   // estimate when growth was last looked at
+	fullFor int       // rounds without growth
 
 	// round trips
 	minRTT   time.Duration
@@ -73,7 +77,6 @@ type model struct {
 	roundRTT  time.Duration
 	lastRTT   time.Duration // least of the previous round: the standing queue
 	roundLost int
-	roundSent uint64
 
 	// volume
 	inflightHi int // ceiling learnt from loss while probing, 0 = none
@@ -81,13 +84,11 @@ type model struct {
 	extraAt    Time
 	extraSum   float64
 
-	phaseAt   Time
-	wait      time.Duration
-	rounds    int // in this phase
-	rng       uint64
-	app       bool
-	upRounds  int
-	lossyTrip int
+	phaseAt  Time
+	wait     time.Duration
+	rounds   int // in this phase
+	rng      uint64
+	upRounds int
 }
 
 // maxFilter keeps the largest value of the current and the previous window.
@@ -157,14 +158,14 @@ func (m *model) cwnd() int {
 	if m.bw.value() == 0 {
 		return initialCwnd * m.mss
 	}
-	gain := 2.0
+	gain := 1.25
 	switch m.mode {
 	case startup, probeUp:
 		gain = 2.25
 	case probeRTT:
 		return max(least, int(m.bdp(0.5)))
 	}
-	w := m.bdp(gain) + m.extra.value() + 3*m.quantum()
+	w := m.bdp(1) + max(m.bdp(gain-1)+m.fair(), m.extra.value()+3*m.quantum())
 	if m.lan() {
 		// The receiver acknowledges by the millisecond and the kernel's socket
 		// buffer is the queue: let that much be on its way.
@@ -181,6 +182,12 @@ func (m *model) cwnd() int {
 	}
 	return max(c, least)
 }
+
+const fairShare = 4.0
+
+// fair is what every flow keeps in the queue beyond what is in proportion to
+// its rate.
+func (m *model) fair() float64 { return fairShare * math.Sqrt(m.bdp(1)*float64(m.mss)) }
 
 // quantum is the size of a paced train.
 func (m *model) quantum() float64 {
@@ -200,10 +207,26 @@ func (m *model) onAck(s *sample) {
 	if s.rate > 0 && (!s.appLimited || s.rate >= m.bw.value()) {
 		m.bw.add(s.rate)
 	}
-	m.app = s.appLimited
+	m.updateFall(s, newRound)
 	m.updateExtra(s, newRound)
 	m.updateLoss(s, newRound)
 	m.step(s, newRound)
+}
+
+// updateFall notices a path that became much slower. The rate filter would hold
+// on to the past for two probe cycles with a queue of several round trips, and
+// where the queue is deep no loss says so (the draft waits for it).
+func (m *model) updateFall(s *sample, newRound bool) {
+	m.recent = max(m.recent, s.rate)
+	if s.appLimited || m.mode == probeRTT {
+		m.recent = m.bw.value()
+	}
+	if newRound && m.round%fallRounds == 0 {
+		if m.recent < m.bw.value()/2 && m.queued() {
+			m.bw = maxFilter{cur: m.recent}
+		}
+		m.recent = 0
+	}
 }
 
 func (m *model) updateRTT(s *sample) {
@@ -236,7 +259,7 @@ func (m *model) updateExtra(s *sample, newRound bool) {
 		m.extraAt, m.extraSum, expected = s.now, 0, 0
 	}
 	m.extraSum += float64(s.acked)
-	m.extra.add(min(m.extraSum-expected, bw*0.005+2*maxTrain/4))
+	m.extra.add(min(m.extraSum-expected, bw*0.010+2*maxTrain/4))
 }
 
 // queued reports whether the last round saw a standing queue. A loss without

@@ -11,6 +11,8 @@ func (m *model) enter(to mode, now Time) {
 		m.wait = m.probeWait()
 	case refill:
 		m.bwLo = 0
+	case probeUp:
+		m.fullBW = m.bw.value()
 	case probeRTT:
 		m.rttDone = 0
 	}
@@ -57,6 +59,10 @@ func (m *model) step(s *sample, newRound bool) {
 			m.enter(cruise, s.now)
 		}
 	case cruise:
+		if m.rounds <= 2 && m.bw.value() > m.fullBW*1.1 && !m.queued() {
+			m.enter(probeUp, s.now) // probing paid: the path became faster
+			return
+		}
 		if s.now.Sub(m.phaseAt) > m.wait {
 			m.enter(refill, s.now)
 		}
@@ -68,6 +74,7 @@ func (m *model) step(s *sample, newRound bool) {
 		m.raiseCeiling(s, newRound)
 		full := float64(s.inflight) >= m.bdp(1.25)
 		if m.rounds >= 1 && s.now.Sub(m.phaseAt) > m.minRTT && (full || m.rounds > 3 || s.appLimited) {
+			m.inflightHi = m.inflightHi * 5 / 4 // no loss: there is more room than was thought
 			m.enter(down, s.now)
 		}
 	}

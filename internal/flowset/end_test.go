@@ -155,6 +155,6 @@ func (e *end) bulk(size int) {
 // debug describes the flow's model in a line.
 func (e *end) debug() string {
 	s := e.flow.Stats()
-	return fmt.Sprintf("%s rate %.1f cwnd %d inflight %d rtt %.1f min %.1f lost %d spurious %d timeouts %d %s", s.Mode, s.Rate*8/1e6,
-		s.Cwnd, s.InFlight, s.RTT.Seconds()*1e3, s.MinRTT.Seconds()*1e3, s.PacketsLost, s.Spurious, s.Timeouts, e.flow.Debug())
+	return fmt.Sprintf("%s rate %.1f cwnd %d inflight %d rtt %.1f min %.1f lost %d spurious %d timeouts %d", s.Mode, s.Rate*8/1e6,
+		s.Cwnd, s.InFlight, s.RTT.Seconds()*1e3, s.MinRTT.Seconds()*1e3, s.PacketsLost, s.Spurious, s.Timeouts)
 }

@@ -5,13 +5,8 @@ import (
 	"time"
 )
 
-// never runs a simulation to its end.
-func never() bool { return false }
-
 func TestGoodput(t *testing.T) {
-	if testing.Short() {
-		t.Skip("long")
-	}
+	long(t)
 	const ms = time.Millisecond
 	for _, tc := range []struct {
 		rate float64

@@ -3,6 +3,7 @@ package flowset
 import (
 	"container/heap"
 	"math/rand/v2"
+	"testing"
 	"time"
 
 	"github.com/serval-net/serval/internal/flow"
@@ -49,6 +50,17 @@ func (w *world) run(t flow.Time, done func() bool) {
 	}
 	if !done() {
 		w.now = t
+	}
+}
+
+// never runs a simulation to its end.
+func never() bool { return false }
+
+// long marks a simulation of many packets.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() || raceEnabled {
+		t.Skip("a long simulation")
 	}
 }
 

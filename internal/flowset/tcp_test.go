@@ -28,6 +28,7 @@ type tcp struct {
 	timer       uint64
 	pacing      bool // a paced send is scheduled
 	nextSend    flow.Time
+	train       int // packets left of the current train
 }
 
 type segment struct {
@@ -64,14 +65,18 @@ func (t *tcp) send() {
 	defer t.arm()
 	for float64(t.inflight) < t.cc.window() {
 		if r := t.cc.pace(); r > 0 {
-			if t.w.now < t.nextSend {
+			if t.train == 0 && t.w.now < t.nextSend {
 				if !t.pacing {
 					t.pacing = true
 					t.w.at(t.nextSend, func() { t.pacing = false; t.send() })
 				}
 				return
 			}
-			t.nextSend = max(t.nextSend, t.w.now-1e6).Add(time.Duration(1e9 / r))
+			if t.train == 0 { // trains of a millisecond, as segmentation offload makes them
+				t.train = int(min(max(r*0.001, 2), 43))
+				t.nextSend = max(t.nextSend, t.w.now-1e6).Add(time.Duration(1e9 * float64(t.train) / r))
+			}
+			t.train--
 		}
 		if t.inflight == 0 {
 			t.firstSent, t.deliveredAt = t.w.now, t.w.now

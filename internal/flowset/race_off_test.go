@@ -1,0 +1,5 @@
+//go:build !race
+
+package flowset
+
+const raceEnabled = false
