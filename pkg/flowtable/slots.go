@@ -34,7 +34,7 @@ func (s *slots[T]) lookup(id sal.FlowID) *T {
 		return nil
 	}
 	keys := s.keys
-	for i := int(id >> shardBits); ; i++ {
+	for i := int(hash(id) >> shardBits); ; i++ {
 		i &= len(keys) - 1
 		switch keys[i].Load() {
 		case uint32(id):
@@ -50,7 +50,7 @@ func (s *slots[T]) find(id sal.FlowID) (int, bool) {
 	if s == nil {
 		return 0, false
 	}
-	for i := int(id >> shardBits); ; i++ {
+	for i := int(hash(id) >> shardBits); ; i++ {
 		i &= len(s.keys) - 1
 		switch s.keys[i].Load() {
 		case uint32(id):
