@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/bench/peer"
-	"github.com/serval-net/serval/interop/bench/work"
 )
 
 const (
@@ -26,7 +26,7 @@ func failoverGroup(name string, end os.Signal) group {
 		rows:    []row{{name + "-p99", "ms", "p99"}, {name + "-max", "ms", "max"}, {name + "-failed", "dials", "failed"}},
 		systems: []string{"serval"},
 		site:    veth,
-		run: func(ctx context.Context, b *bench, s *site, _ string) (work.Result, error) {
+		run: func(ctx context.Context, b *bench, s *site, _ string) (load.Result, error) {
 			ctx, cancel := context.WithTimeout(ctx, time.Minute)
 			defer cancel()
 			return b.failover(ctx, s, end)
@@ -34,7 +34,7 @@ func failoverGroup(name string, end os.Signal) group {
 	}
 }
 
-func (b *bench) failover(ctx context.Context, s *site, end os.Signal) (work.Result, error) {
+func (b *bench) failover(ctx context.Context, s *site, end os.Signal) (load.Result, error) {
 	const system = peer.GossipSystem
 	var servers []*server
 	defer func() {
@@ -42,7 +42,7 @@ func (b *bench) failover(ctx context.Context, s *site, end os.Signal) (work.Resu
 			server.kill()
 		}
 	}()
-	spec := work.Spec{Kind: "series", Conns: failoverDials, For: failoverEvery}
+	spec := load.Spec{Kind: "series", Conns: failoverDials, For: failoverEvery}
 	for i := range failoverInstances {
 		addr := b.nextAddr(s)
 		if i == 0 {

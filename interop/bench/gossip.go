@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/work"
+	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/resolver/gossip"
@@ -24,15 +25,11 @@ func gossipGroup(n, rounds int) group {
 	return group{
 		rows:    []row{{name, "ms", "median"}, {name + "-max", "ms", "max"}},
 		systems: []string{"serval"},
-		run: func(ctx context.Context, _ *bench, _ *site, _ string) (work.Result, error) {
+		run: func(ctx context.Context, _ *bench, _ *site, _ string) (load.Result, error) {
 			ctx, cancel := context.WithTimeout(ctx, time.Minute)
 			defer cancel()
 			nodes, err := gossipNodes(ctx, n)
-			defer func() {
-				for _, node := range nodes {
-					node.Close()
-				}
-			}()
+			defer closeAll(nodes)
 			if err != nil {
 				return nil, err
 			}
@@ -46,7 +43,7 @@ func gossipGroup(n, rounds int) group {
 			}
 			slices.Sort(took)
 			ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-			return work.Result{"median": ms(took[rounds/2]), "max": ms(took[rounds-1])}, nil
+			return load.Result{"median": ms(took[rounds/2]), "max": ms(took[rounds-1])}, nil
 		},
 	}
 }
@@ -55,6 +52,14 @@ func gossipGroup(n, rounds int) group {
 type gossipNode struct {
 	*gossip.Gossip
 	id *identity.Identity
+}
+
+func closeAll(nodes []gossipNode) {
+	var wg sync.WaitGroup
+	for _, node := range nodes {
+		wg.Go(func() { node.Close() })
+	}
+	wg.Wait()
 }
 
 // gossipNodes starts n nodes of one cluster and waits until all know all.

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/work"
+	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -28,7 +28,7 @@ type group struct {
 	// site builds the network, kept for all runs; nil where run needs none.
 	site func() (*site, error)
 	// run measures a system once.
-	run func(ctx context.Context, b *bench, s *site, system string) (work.Result, error)
+	run func(ctx context.Context, b *bench, s *site, system string) (load.Result, error)
 }
 
 // plan is how long and how often to measure.
@@ -55,34 +55,34 @@ var (
 		short:      3 * time.Second,
 		wan20:      [2]time.Duration{2 * time.Second, 5 * time.Second},
 		wan100:     [2]time.Duration{4 * time.Second, 8 * time.Second},
-		share:      [2]time.Duration{5 * time.Second, 15 * time.Second},
+		share:      [2]time.Duration{4 * time.Second, 10 * time.Second},
 		idle:       10_000,
 		rounds:     20,
-		wanSystems: all, soloSystems: all, shareSystems: wanMain,
+		wanSystems: wanMain, soloSystems: []string{"serval", "tls", "quic-go"}, shareSystems: wanMain[:2],
 	}
 	quickPlan = plan{
 		runs:       1,
 		short:      time.Second,
 		wan20:      [2]time.Duration{800 * time.Millisecond, time.Second},
-		wan100:     [2]time.Duration{1600 * time.Millisecond, 1400 * time.Millisecond},
+		wan100:     [2]time.Duration{3 * time.Second, 1400 * time.Millisecond},
 		share:      [2]time.Duration{1500 * time.Millisecond, 4 * time.Second},
 		idle:       2000,
 		rounds:     10,
-		wanSystems: wanMain, soloSystems: []string{"serval", "quic-go"}, shareSystems: wanMain[:1],
+		wanSystems: wanMain, soloSystems: wanMain[:2], shareSystems: wanMain[:1],
 	}
 )
 
 // groups returns everything the benchmark measures.
 func (p plan) groups() []group {
 	const warm = 500 * time.Millisecond
-	bulk := func(streams int) work.Spec {
-		return work.Spec{Kind: "bulk", Warm: warm, For: p.short, Streams: streams}
+	bulk := func(streams int) load.Spec {
+		return load.Spec{Kind: "bulk", Warm: warm, For: p.short, Streams: streams}
 	}
 	rate := func(name string) row { return row{name: name, unit: "Mbit/s"} }
 	dials := func(name string, at int) group {
 		return group{
 			rows: []row{{name: name, unit: "dials/s"}}, systems: all, site: veth,
-			run: client(work.Spec{Kind: "dials", For: p.short, Streams: at}),
+			run: client(load.Spec{Kind: "dials", For: p.short, Streams: at}),
 		}
 	}
 	gs := []group{
@@ -91,14 +91,14 @@ func (p plan) groups() []group {
 		{
 			rows:    []row{{"rr-veth-p50", "us", "p50"}, {"rr-veth-p99", "us", "p99"}, {"idle-cpu", "ms/s", "idle-cpu"}},
 			systems: all, site: veth,
-			run: client(work.Spec{Kind: "rr", Warm: warm / 2, For: p.short}),
+			run: client(load.Spec{Kind: "rr", Warm: warm / 2, For: p.short}),
 		},
 		dials("dials-serial", 1),
 		dials("dials-16", 16),
 		{
 			rows:    []row{{"idle-conn-bytes", "B", "bytes"}, {"idle-conn-dials-kept", "ratio", "rate-kept"}},
 			systems: p.soloSystems, site: veth,
-			run: client(work.Spec{Kind: "idle", Conns: p.idle}),
+			run: client(load.Spec{Kind: "idle", Conns: p.idle}),
 		},
 	}
 	for _, n := range []int{8, 64} {
@@ -117,7 +117,7 @@ func (p plan) groups() []group {
 				rows:    []row{rate(fmt.Sprintf("wan-%dms-loss%v", wan.rtt.Milliseconds(), percent))},
 				systems: p.wanSystems,
 				site:    routed(lab.Path{RTT: wan.rtt, Rate: 1e9, Queue: 50 * time.Millisecond, Loss: percent / 100}),
-				run:     client(work.Spec{Kind: "bulk", Warm: wan.times[0], For: wan.times[1]}),
+				run:     client(load.Spec{Kind: "bulk", Warm: wan.times[0], For: wan.times[1]}),
 			})
 		}
 	}
@@ -132,8 +132,8 @@ func (p plan) groups() []group {
 }
 
 // client returns a run of one workload.
-func client(spec work.Spec) func(context.Context, *bench, *site, string) (work.Result, error) {
-	return func(ctx context.Context, b *bench, s *site, system string) (work.Result, error) {
+func client(spec load.Spec) func(context.Context, *bench, *site, string) (load.Result, error) {
+	return func(ctx context.Context, b *bench, s *site, system string) (load.Result, error) {
 		return b.pair(ctx, s, system, spec)
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/bench/peer"
-	"github.com/serval-net/serval/interop/bench/work"
 )
 
 func main() {
@@ -34,7 +34,7 @@ func main() {
 func run() error {
 	// The harness starts itself again as the processes that are measured.
 	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "client") {
-		return work.Process(os.Args[1:], peer.Systems())
+		return load.Process(os.Args[1:], peer.Systems())
 	}
 	quick := flag.Bool("quick", false, "shorter and fewer runs: everything within 3 minutes")
 	cases := flag.String("cases", "*", "comma-separated patterns of the cases to run")

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/work"
+	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -63,7 +63,7 @@ func (b *bench) command(ctx context.Context, h *lab.Host, side, system, arg stri
 }
 
 // pair runs one workload between a server and a client process of the system.
-func (b *bench) pair(ctx context.Context, s *site, system string, spec work.Spec) (work.Result, error) {
+func (b *bench) pair(ctx context.Context, s *site, system string, spec load.Spec) (load.Result, error) {
 	// Whatever hangs, hangs no longer than this.
 	ctx, cancel := context.WithTimeout(ctx, spec.Warm+spec.For+time.Minute)
 	defer cancel()
@@ -83,7 +83,7 @@ func (b *bench) nextAddr(s *site) netip.AddrPort {
 }
 
 // client runs a client process to its end.
-func (b *bench) client(ctx context.Context, s *site, system string, spec work.Spec) (work.Result, error) {
+func (b *bench) client(ctx context.Context, s *site, system string, spec load.Spec) (load.Result, error) {
 	arg, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func (b *bench) client(ctx context.Context, s *site, system string, spec work.Sp
 	if err := cmd.Wait(); err != nil {
 		return nil, fmt.Errorf("client: %w: %s", err, tail(complaint.String()))
 	}
-	var result work.Result
+	var result load.Result
 	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
 		return nil, fmt.Errorf("client's result: %w: %s", err, out.String())
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/work"
+	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -31,18 +31,18 @@ func shareGroup(rival string, systems []string, times [2]time.Duration) group {
 		},
 		systems: systems,
 		site:    routed(sharePath),
-		run: func(ctx context.Context, b *bench, s *site, system string) (work.Result, error) {
+		run: func(ctx context.Context, b *bench, s *site, system string) (load.Result, error) {
 			return b.share(ctx, s, system, rival, times)
 		},
 	}
 }
 
-func (b *bench) share(ctx context.Context, s *site, system, rival string, times [2]time.Duration) (work.Result, error) {
-	spec := work.Spec{Kind: "bulk", Warm: times[0], For: times[1]}
+func (b *bench) share(ctx context.Context, s *site, system, rival string, times [2]time.Duration) (load.Result, error) {
+	spec := load.Spec{Kind: "bulk", Warm: times[0], For: times[1]}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type outcome struct {
-		work.Result
+		load.Result
 		error
 	}
 	start := func(system string) <-chan outcome {
@@ -68,7 +68,7 @@ func (b *bench) share(ctx context.Context, s *site, system, rival string, times 
 	if second.error != nil {
 		return nil, fmt.Errorf("beside %s: %w", rival, second.error)
 	}
-	result := work.Result{"own": first.Result["Mbit/s"], "other": second.Result["Mbit/s"]}
+	result := load.Result{"own": first.Result["Mbit/s"], "other": second.Result["Mbit/s"]}
 	if len(*waits) > 0 {
 		slices.Sort(*waits)
 		result["queue"] = float64((*waits)[len(*waits)/2].Microseconds()) / 1000

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/work"
+	"github.com/serval-net/serval/interop/bench/load"
 )
 
 func TestSystemsCarryTheWorkloads(t *testing.T) {
@@ -22,10 +22,10 @@ func TestSystemsCarryTheWorkloads(t *testing.T) {
 				t.Skip(err) // a kernel without this congestion control
 			}
 			defer l.Close()
-			go work.Serve(l)
+			go load.Serve(l)
 			for _, kind := range []string{"bulk", "dials"} {
-				spec := work.Spec{Kind: kind, Addr: addr, For: 300 * time.Millisecond, Streams: 2}
-				got, err := work.Run(t.Context(), system, spec)
+				spec := load.Spec{Kind: kind, Addr: addr, For: 300 * time.Millisecond, Streams: 2}
+				got, err := load.Run(t.Context(), system, spec)
 				if err != nil || len(got) == 0 {
 					t.Errorf("%s: %v, %v", kind, got, err)
 				}

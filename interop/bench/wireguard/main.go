@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/serval-net/serval/interop/bench/work"
+	"github.com/serval-net/serval/interop/bench/load"
 )
 
 func main() {
-	systems := map[string]work.Transport{"wireguard-go": &tunnel{}}
-	if err := work.Process(os.Args[1:], systems); err != nil {
+	systems := map[string]load.Transport{"wireguard-go": &tunnel{}}
+	if err := load.Process(os.Args[1:], systems); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

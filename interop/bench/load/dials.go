@@ -1,4 +1,4 @@
-package work
+package load
 
 import (
 	"context"
@@ -55,8 +55,8 @@ func (c client) echo(ctx context.Context) (net.Conn, error) {
 }
 
 // idle opens Conns connections, 16 at a time, keeps them all, and reports what
-// one costs each side in memory, and how the rate of the last tenth of the dials
-// compares with the first.
+// one costs each side in memory, and how the rate of the last quarter of the
+// dials compares with the first.
 func (c client) idle(ctx context.Context) (Result, error) {
 	if err := c.dialOnce(ctx); err != nil {
 		return nil, err
@@ -96,15 +96,15 @@ func (c client) idle(ctx context.Context) (Result, error) {
 		})
 		return float64(to-from) / time.Since(start).Seconds(), err
 	}
-	tenth := c.Conns / 10
-	first, err := rate(0, tenth)
+	quarter := c.Conns / 4
+	first, err := rate(0, quarter)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := rate(tenth, c.Conns-tenth); err != nil {
+	if _, err := rate(quarter, c.Conns-quarter); err != nil {
 		return nil, err
 	}
-	last, err := rate(c.Conns-tenth, c.Conns)
+	last, err := rate(c.Conns-quarter, c.Conns)
 	if err != nil {
 		return nil, err
 	}

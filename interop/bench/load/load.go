@@ -1,9 +1,9 @@
-// Package work is what the benchmark does over every transport: one server and
+// Package load is what the benchmark does over every transport: one server and
 // a set of client workloads that see only net.Conn, so that all systems do
 // exactly the same.
 //
 // A connection starts with one byte that says what the server shall do with it.
-package work
+package load
 
 import (
 	"context"
