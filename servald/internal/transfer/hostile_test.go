@@ -108,6 +108,14 @@ func TestNotATransfer(t *testing.T) {
 	}
 }
 
+func TestCallerWithoutATransfer(t *testing.T) {
+	a, b := conntest.TCP(t)
+	a.Close()
+	if _, err := Receive(t.Context(), b, t.TempDir(), ReceiveOptions{}); err != ErrNoHello {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Whatever a sender sends, nothing appears outside the directory, and no entry that
 // was accepted has a name that could.
 func FuzzReceive(f *testing.F) {

@@ -130,6 +130,9 @@ func greet(conn net.Conn, dialed bool, mine hello) (hello, error) {
 		}
 	}
 	if err := readMessage(conn, &theirs); err != nil {
+		if !dialed && err == errEnded {
+			return theirs, ErrNoHello
+		}
 		return theirs, fmt.Errorf("waiting for the other side of the transfer: %w", err)
 	}
 	if !dialed { // also when it does not fit, for the peer wants to know
@@ -149,6 +152,10 @@ func greet(conn net.Conn, dialed bool, mine hello) (hello, error) {
 	}
 	return theirs, conn.SetDeadline(time.Time{})
 }
+
+// ErrNoHello says that whoever dialled closed before a transfer began, as one does
+// who only wants to know whether there is somebody.
+var ErrNoHello = errors.New("closed before a transfer began")
 
 var errForeign = errors.New("the other side does not speak the transfer protocol: is the name one that `servald send --serve` or `servald recv --serve` listens on?")
 
@@ -184,10 +191,12 @@ func readMessage(r io.Reader, v any) error {
 	return nil
 }
 
+var errEnded = errors.New("the other side ended the transfer early")
+
 // unexpected turns a clean end of the stream into an error that says so.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the other side ended the transfer early")
+		return errEnded
 	}
 	return err
 }

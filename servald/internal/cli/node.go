@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/units"
+)
+
+// node is what the commands need of a *serval.Node; see [stack].
+type node interface {
+	DialContext(ctx context.Context, network, name string) (net.Conn, error)
+	Listen(name string) (net.Listener, error)
+	// Close waits until what was written is delivered.
+	Close() error
+}
+
+// stack is a serval.Node whose listeners have no type.
+type stack struct{ *serval.Node }
+
+// Listen is Node.Listen.
+func (s stack) Listen(name string) (net.Listener, error) { return s.Node.Listen(name) }
+
+// withNode runs f with a node that is closed afterwards.
+func (a *App) withNode(ctx context.Context, f func(node) error) error {
+	n, err := a.open(ctx, a)
+	if err != nil {
+		return err
+	}
+	err = f(n)
+	if cerr := n.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// dial opens a connection within timeout, and with -v says where it went.
+func (a *App) dial(ctx context.Context, n node, name string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	start := time.Now()
+	conn, err := n.DialContext(ctx, "tcp", name)
+	if err == nil && a.verbose {
+		a.note("connected to %s in %s", describe(conn), units.Duration(time.Since(start)))
+	}
+	return conn, err
+}
+
+// describe names the instance at the other end and where it is.
+func describe(conn net.Conn) string {
+	s := conn.RemoteAddr().String()
+	if at := where(conn); at != "" {
+		s += " at " + at
+	}
+	return s
+}
+
+// where is the peer's underlay address.
+func where(conn net.Conn) string {
+	if a, ok := conn.RemoteAddr().(*serval.Addr); ok && a.Underlay.IsValid() {
+		return a.Underlay.String()
+	}
+	return ""
+}
+
+// roundTrip is the least round trip of the connection's best path, 0 if unknown.
+func roundTrip(conn net.Conn) (rtt time.Duration) {
+	c, ok := conn.(*serval.Conn)
+	if !ok {
+		return 0
+	}
+	for _, f := range c.Stats().Flows {
+		if rtt == 0 || f.MinRTT < rtt {
+			rtt = f.MinRTT
+		}
+	}
+	return rtt
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serval-net/serval/servald/internal/daemon"
+	"github.com/serval-net/serval/servald/internal/notify"
+)
+
+func (a *App) runCommand() *cobra.Command {
+	var gossip, advertise string
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Keep this host in the cluster: gossip and control socket",
+		Long: `run gossips with the other members, and lets the programs of this user find and
+register services over the control socket. It prints a line that begins with "ready"
+once it can be used, and tells systemd so if that started it. It needs no privileges.
+
+The socket speaks HTTP and JSON:
+
+  curl --unix-socket $SOCKET http://serval/v1/services`,
+		Example: `  servald run --gossip 192.0.2.1:7946`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := a.daemonConfig(gossip, advertise)
+			if err != nil {
+				return err
+			}
+			err = daemon.Run(cmd.Context(), cfg, func(s daemon.Status) {
+				a.note("ready: node %s of cluster %s, gossip at %s, control socket %s", s.Node[:8], s.Cluster[:8], s.Gossip, s.Socket)
+				if err := notify.Ready("gossip at " + s.Gossip); err != nil {
+					a.note("%v", err)
+				}
+				context.AfterFunc(cmd.Context(), func() { notify.Stopping() })
+			})
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&gossip, "gossip", "", "`address`[:port] for gossip (default a free port where the first seed is reached)")
+	cmd.Flags().StringVar(&advertise, "advertise", "", "`address:port` to tell others instead, behind a NAT")
+	return cmd
+}
+
+func (a *App) daemonConfig(gossip, advertise string) (daemon.Config, error) {
+	h, err := a.openHome()
+	if err != nil {
+		return daemon.Config{}, err
+	}
+	cfg := daemon.Config{Socket: a.socketPath(), Logger: a.logger()}
+	if cfg.Identity, err = h.Identity(); err != nil {
+		return cfg, err
+	}
+	if cfg.Token, err = h.Token(); err != nil {
+		return cfg, err
+	}
+	cfg.Seeds = cfg.Token.Seeds()
+	if len(a.join) > 0 {
+		cfg.Seeds = a.join
+	} else if text := os.Getenv("SERVAL_JOIN"); text != "" {
+		cfg.Seeds = strings.Split(text, ",")
+	}
+	for text, to := range map[string]*netip.AddrPort{gossip: &cfg.Gossip, advertise: &cfg.Advertise} {
+		if text == "" {
+			continue
+		}
+		if *to, err = parseAddr(text); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
