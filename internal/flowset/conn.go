@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/pkg/sal"
 )
 
 const (
@@ -29,6 +30,8 @@ var (
 	errBeyondFIN    = errors.New("the peer sent beyond the end of its stream")
 	// ErrAuth is a packet that was not sealed by the peer; it changes nothing.
 	ErrAuth = errors.New("packet fails authentication")
+	// ErrDuplicate is a packet number that was seen before; it changes nothing.
+	ErrDuplicate = errors.New("packet is a duplicate")
 )
 
 // Reset codes on the wire.
@@ -74,11 +77,15 @@ type Conn struct {
 	answer  [8]byte // owed RESPONSE
 	answers bool
 	ping    bool
-	hello   bool // an empty packet is owed: it proves that we have the keys
+	pongs   uint64 // pings that were answered
+	hello   bool   // an empty packet is owed: it proves that we have the keys
 
 	resetCode uint64
 	resetWhy  string
 	resetOut  bool // a RST is owed
+	aborted   bool // by Reset, so that the peer must learn of it
+	resetAt   flow.Time
+	reminders int
 	err       error
 }
 
@@ -145,8 +152,21 @@ func (c *Conn) Reset(code uint64, why string) {
 	if c.err != nil {
 		return
 	}
-	c.resetOut, c.resetCode, c.resetWhy = true, code, why
+	c.resetOut, c.aborted, c.resetCode, c.resetWhy = true, true, code, why
 	c.fail(&ResetError{code, why})
+}
+
+// remind owes the peer another RST when it goes on sending after ours: that one
+// was lost. The number is bounded and the pace that of round trips, so that two
+// ends cannot keep each other busy.
+func (c *Conn) remind(now flow.Time, h *sal.Short) {
+	const most = 10
+	if !c.aborted || h.Type == sal.TypeRST || c.reminders == most || now < c.resetAt {
+		return
+	}
+	c.reminders++
+	c.resetAt = now.Add(c.flows[0].RTT() + 10*time.Millisecond)
+	c.resetOut = true
 }
 
 // Fail ends the connection without telling the peer.
@@ -212,6 +232,9 @@ func (c *Conn) PacketAcked(_ *flow.Flow, r flow.Record) {
 	if r.Kind&flow.FIN != 0 {
 		c.snd.finAcked = true
 	}
+	if r.Kind&flow.Ping != 0 {
+		c.pongs++
+	}
 }
 
 // PacketLost implements flow.Owner.
@@ -235,6 +258,9 @@ func (c *Conn) PacketLost(_ *flow.Flow, r flow.Record) {
 
 // Ping asks for a sign of life with the next Transmit.
 func (c *Conn) Ping() { c.ping = true }
+
+// Pongs counts the pings that the peer acknowledged.
+func (c *Conn) Pongs() uint64 { return c.pongs }
 
 // Hello makes the next Transmit send something, if only an empty packet that
 // asks for no answer: proof to the dialler that its third packet arrived.

@@ -1,9 +1,11 @@
 package flowset
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/seal"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -23,7 +25,7 @@ func (c *Conn) Receive(now flow.Time, f *flow.Flow, pkt []byte, to Sink) error {
 	}
 	pn := sal.DecodePN(h.PN, f.LargestReceived())
 	if f.Received(pn) {
-		return nil
+		return ErrDuplicate
 	}
 	if h.Type == sal.TypeData && !h.Frames && c.err == nil {
 		off := sal.DecodeOffset(h.Offset, c.rcv.next)
@@ -37,6 +39,7 @@ func (c *Conn) Receive(now flow.Time, f *flow.Flow, pkt []byte, to Sink) error {
 		return ErrAuth
 	}
 	if c.err != nil {
+		c.remind(now, &h)
 		return nil
 	}
 	if err := c.receivePlain(now, f, &h, pn, len(pkt), plain, to); err != nil {
@@ -45,12 +48,21 @@ func (c *Conn) Receive(now flow.Time, f *flow.Flow, pkt []byte, to Sink) error {
 	return nil
 }
 
+// forged takes note of a packet that does not open. So many that guessing might
+// succeed end the connection.
+func (c *Conn) forged(err error) error {
+	if errors.Is(err, seal.ErrForgeries) {
+		c.Fail(err)
+	}
+	return ErrAuth
+}
+
 // receiveInOrder is the fast path: the next bytes of the stream and nothing
 // else.
 func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Short, pn uint64, n int, to Sink) error {
 	room := to.Reserve(n)
 	if _, err := f.Opener.Open(room[:0], pkt[:h.Len], pkt[h.Len:], pn, h.Phase); err != nil {
-		return ErrAuth
+		return c.forged(err)
 	}
 	to.Commit(n)
 	c.rcv.next += uint64(n)
@@ -78,7 +90,7 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 	eliciting := h.Type == sal.TypeData || h.Type == sal.TypeFIN || h.Type == sal.TypeDgram
 	if eliciting && h.Type != sal.TypeDgram {
 		off := sal.DecodeOffset(h.Offset, c.rcv.next)
-		if ok, err := c.receiveStream(off, plain, h.Type == sal.TypeFIN, to); !ok {
+		if ok, err := c.receiveStream(off, plain, size, h.Type == sal.TypeFIN, to); !ok {
 			return err // not acknowledged: it was not kept
 		}
 		c.rcv.window.arrive(now, len(plain), c.rcv.next, f.RTT())
@@ -100,8 +112,8 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 	return nil
 }
 
-// receiveStream takes stream bytes. It reports whether they were kept.
-func (c *Conn) receiveStream(off uint64, b []byte, fin bool, to Sink) (bool, error) {
+// receiveStream takes stream bytes that arrived in a packet of size. It reports whether they were kept.
+func (c *Conn) receiveStream(off uint64, b []byte, size int, fin bool, to Sink) (bool, error) {
 	r := &c.rcv
 	if err := r.fits(off, len(b), fin); err != nil {
 		return false, err
@@ -109,10 +121,10 @@ func (c *Conn) receiveStream(off uint64, b []byte, fin bool, to Sink) (bool, err
 	switch {
 	case off <= r.next:
 		r.deliver(off, b, to)
-	case !r.room():
+	case !r.room(len(b)):
 		return false, nil
 	default:
-		r.hold(off, b)
+		r.hold(off, b, size)
 	}
 	if fin && !r.fin {
 		r.fin, r.end = true, off+uint64(len(b))

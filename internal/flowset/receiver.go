@@ -1,6 +1,7 @@
 package flowset
 
 import (
+	"bytes"
 	"sort"
 )
 
@@ -50,11 +51,21 @@ func (r *receiver) fits(off uint64, n int, fin bool) error {
 	return nil
 }
 
-// room reports whether another piece may wait.
-func (r *receiver) room() bool { return len(r.pieces) < maxPieces }
+// room reports whether another piece of n bytes may wait. Pieces of an honest
+// peer do not overlap, so that together they fit the window.
+func (r *receiver) room(n int) bool {
+	return len(r.pieces) < maxPieces && uint64(r.held+n) <= r.window.edge-r.next
+}
 
-// hold keeps a run that is ahead of its turn; b is kept.
-func (r *receiver) hold(off uint64, b []byte) {
+// hold keeps a run that is ahead of its turn; b is kept unless it is a small
+// part of the size bytes that were allocated for it.
+func (r *receiver) hold(off uint64, b []byte, size int) {
+	if len(b) == 0 {
+		return
+	}
+	if len(b) < size/2 {
+		b = bytes.Clone(b)
+	}
 	i := len(r.pieces)
 	if i > 0 && r.pieces[i-1].off >= off {
 		i = sort.Search(i, func(k int) bool { return r.pieces[k].off >= off })

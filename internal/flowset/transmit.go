@@ -21,6 +21,9 @@ func (c *Conn) Transmit(now flow.Time, buf []byte) (n, seg int, f *flow.Flow) {
 		return 0, 0, nil
 	}
 	f = c.schedule()
+	if f.Sealer.NeedsUpdate(f.NextPN()) {
+		c.updateKey(f)
+	}
 	if c.err != nil {
 		if !c.resetOut {
 			return 0, 0, nil
@@ -35,7 +38,7 @@ func (c *Conn) Transmit(now flow.Time, buf []byte) (n, seg int, f *flow.Flow) {
 			if size := c.wantsMTU(now, f, buf); size > 0 {
 				return size, size, f
 			}
-			if c.datagram {
+			if c.dgrams.n > 0 {
 				return c.transmitDatagrams(now, f, buf, budget)
 			}
 			n, seg = c.transmitStream(now, f, buf, budget)
@@ -48,6 +51,16 @@ func (c *Conn) Transmit(now flow.Time, buf []byte) (n, seg int, f *flow.Flow) {
 		return n, n, f
 	}
 	return 0, 0, nil
+}
+
+// updateKey moves to the next key once the peer has seen the present one. A side
+// that only acknowledges gets no acknowledgements itself: it asks for one.
+func (c *Conn) updateKey(f *flow.Flow) {
+	if f.Sealer.MayUpdate(f.LargestAcked()) {
+		f.Sealer.Update()
+	} else if f.InFlight() == 0 {
+		c.ping = true
+	}
 }
 
 // schedule chooses the flow to send on. With one flow there is no choice.
@@ -129,9 +142,6 @@ func (c *Conn) wantsMTU(now flow.Time, f *flow.Flow, buf []byte) int {
 
 // transmitStream fills buf with repairs and new bytes.
 func (c *Conn) transmitStream(now flow.Time, f *flow.Flow, buf []byte, budget int) (n, seg int) {
-	if f.Sealer.NeedsUpdate(f.NextPN()) && f.Sealer.MayUpdate(f.LargestAcked()) {
-		f.Sealer.Update()
-	}
 	f.StartBurst(now)
 	frames, kind := c.piggyback(now, f)
 	seg = min(f.MTU(), len(buf))
@@ -212,6 +222,10 @@ func (c *Conn) transmitDatagrams(now flow.Time, f *flow.Flow, buf []byte, budget
 	frames, kind := c.piggyback(now, f)
 	d := c.dgrams.peek()
 	c.dgrams.pop()
+	if len(d)+shortOverhead > min(len(buf), f.MTU()) { // the path shrank since it was queued
+		d = nil
+		c.dgrams.dropped++
+	}
 	if len(frames) > 0 && len(d)+len(frames)+2+shortOverhead > min(len(buf), f.MTU()) {
 		n = len(c.seal(f, sal.TypeAck, buf, frames))
 		f.Sent(now, flow.Record{Kind: kind | flow.Ping, Size: uint16(n)})

@@ -46,6 +46,7 @@ type link struct {
 	orphan  flow.Time // when a closed connection stops waiting for the peer to close
 	gone    bool      // out of the flow table
 	live    liveness
+	pongs   pongs
 	began   flow.Time
 	onEnd   func()
 }
@@ -121,16 +122,19 @@ func (l *link) receive(data []byte, seg int, id sal.FlowID) (rest []byte) {
 			break
 		}
 		s.hint = len(data) - len(pkt)
-		if err := l.set.Receive(now, f, pkt, s); err != nil {
-			l.node.stats.unauthentic.Add(1)
-		} else {
+		switch err := l.set.Receive(now, f, pkt, s); err {
+		case nil:
 			l.opening.confirmed()
 			l.live.heard(now)
+		case flowset.ErrDuplicate:
+		default:
+			l.node.stats.unauthentic.Add(1)
 		}
 		data = data[len(pkt):]
 	}
 	s.flush()
 	ack := l.accepted()
+	l.pongs.update(l.set.Pongs())
 	l.mu.Unlock()
 
 	l.deliver(s, ack)
@@ -270,6 +274,7 @@ func (l *link) finish(err error) {
 // must run finish.
 func (l *link) forget() {
 	l.gone = true
+	l.pongs.update(l.pongs.seen + 1) // nobody shall wait any longer
 	l.node.wg.Add(1)
 	for i := range l.paths {
 		l.node.flows.Delete(l.paths[i].flow.Local)

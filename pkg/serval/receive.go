@@ -2,6 +2,7 @@ package serval
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/serval-net/serval/internal/underlay"
 	"github.com/serval-net/serval/pkg/sal"
@@ -21,6 +22,9 @@ func (n *Node) receive(b *underlay.Batch) {
 		t, err := sal.PeekType(pkt)
 		if err != nil {
 			n.stats.malformed.Add(1)
+			if no := sal.RefuseVersion(pkt); no != nil && n.resets.allow(time.Now()) {
+				b.Socket.Send(no, len(no), b.From)
+			}
 			data = data[len(pkt):]
 			continue
 		}
