@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,11 +51,38 @@ func addrsOf(ifc *net.Interface) []netip.Addr {
 	return addrs
 }
 
-// payloadMTU is the UDP payload that fits the interface holding addr, 0 when
-// no interface does.
-func payloadMTU(addr netip.Addr) int {
+// payloadMTU is the UDP payload that fits the interface holding addr, asked
+// again when a second old.
+type payloadMTU struct {
+	addr    netip.Addr
+	bytes   atomic.Int64
+	expires atomic.Int64 // on clock
+}
+
+const mtuTTL = time.Second
+
+func (m *payloadMTU) init(addr netip.Addr) {
+	m.addr = addr
+	m.get()
+}
+
+func (m *payloadMTU) get() int {
+	now, old := int64(clock()), m.expires.Load()
+	if now >= old && m.expires.CompareAndSwap(old, now+int64(mtuTTL)) {
+		if n := findMTU(m.addr); n > 0 { // an interface that is away keeps its MTU
+			m.bytes.Store(int64(n))
+		}
+	}
+	return int(m.bytes.Load())
+}
+
+// findMTU is 0 when no interface holds addr.
+func findMTU(addr netip.Addr) int {
+	if addr.IsUnspecified() {
+		return 0
+	}
 	ifaces, err := net.Interfaces()
-	if err != nil || addr.IsUnspecified() {
+	if err != nil {
 		return 0
 	}
 	for i := range ifaces {

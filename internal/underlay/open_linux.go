@@ -10,7 +10,7 @@ func (u *UDP) open(c *net.UDPConn, h Handler) (Socket, error) {
 	if u.disable&batching != 0 {
 		return newPlain(u, c, h), nil
 	}
-	return newSocket(u, c, h)
+	return openSocket(u, c, h)
 }
 
 // setOptions does what it can: without these options a socket is slower, or

@@ -12,14 +12,14 @@ import (
 type plain struct {
 	conn    *net.UDPConn
 	local   netip.AddrPort
-	mtu     int
+	mtu     payloadMTU
 	closing atomic.Bool
 	done    chan struct{} // closed when the reader has ended
 }
 
 func newPlain(u *UDP, c *net.UDPConn, h Handler) *plain {
 	s := &plain{conn: c, local: localAddr(c), done: make(chan struct{})}
-	s.mtu = payloadMTU(s.local.Addr())
+	s.mtu.init(s.local.Addr())
 	go s.read(h)
 	return s
 }
@@ -51,8 +51,8 @@ func (s *plain) read(h Handler) {
 
 func (s *plain) Send(buf []byte, seg int, to netip.AddrPort) error {
 	limit := MaxPayload
-	if s.mtu > 0 {
-		limit = s.mtu
+	if mtu := s.mtu.get(); mtu > 0 {
+		limit = mtu
 	}
 	if seg <= 0 || seg > len(buf) {
 		seg = len(buf)
@@ -74,7 +74,7 @@ func (s *plain) Send(buf []byte, seg int, to netip.AddrPort) error {
 
 func (s *plain) LocalAddr() netip.AddrPort { return s.local }
 func (s *plain) MaxBatch() int             { return MaxPayload }
-func (s *plain) MTU() int                  { return s.mtu }
+func (s *plain) MTU() int                  { return s.mtu.get() }
 
 func (s *plain) Close() error {
 	s.closing.Store(true)

@@ -27,6 +27,7 @@ type reader struct {
 	iov   []unix.Iovec
 	addr  []sockaddr
 	oob   control
+	err   errorQueue
 
 	spin   spin
 	empty  time.Duration // when the socket was last found empty
@@ -53,7 +54,18 @@ func newReader(s *socket, h Handler) *reader {
 		r.msg[i].hdr.Iov = &r.iov[i]
 		r.msg[i].hdr.SetIovlen(1)
 	}
+	r.err.init()
 	return r
+}
+
+// run reads until the socket is closed.
+func (r *reader) run() {
+	for r.s.raw.Read(r.drain) != nil && !r.s.closing.Load() {
+		// The runtime refuses to wait after an event that was nothing but an
+		// error, as when there is no room to send either, until the next one.
+		r.s.raw.Control(func(fd uintptr) { r.drain(fd) })
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // drain reads and handles datagrams until there are none, and returns false
@@ -74,11 +86,19 @@ func (r *reader) drain(fd uintptr) bool {
 			}
 			failed = 0
 			r.handle(n)
+		case errno == unix.EAGAIN && r.suspect() && r.readErrors(fd) > 0:
 		case errno == unix.EAGAIN || failed >= 8:
 			r.parked = true
 			return false
 		default:
-			// An ICMP error concerns one peer only; reading it clears it.
+			// Some datagram met an error; none was read. If there are more
+			// errors the next read tells so again, but not the one after it:
+			// datagrams get their turn however many errors come.
+			if failed%2 == 0 {
+				r.readErrors(fd)
+			} else {
+				r.s.pending.Store(true)
+			}
 			failed++
 		}
 		if turn%fairness == 0 {

@@ -105,9 +105,9 @@ func (w *sender) sendOnce(fd uintptr, segment bool) unix.Errno {
 		h.Control = (*byte)(unsafe.Pointer(&w.oob))
 		h.SetControllen(unix.CmsgSpace(2))
 	}
-	for {
+	for repeated := 0; ; repeated++ {
 		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, fd, uintptr(unsafe.Pointer(h)), unix.MSG_DONTWAIT)
-		if !again(errno) {
+		if !w.again(errno, repeated) {
 			h.Control = nil
 			h.SetControllen(0)
 			return errno
@@ -124,16 +124,24 @@ func (w *sender) sendEach(fd uintptr) unix.Errno {
 		buf = buf[m:]
 	}
 	defer clear(w.iov[:n])
-	for sent := 0; sent < n; {
+	for sent, repeated := 0, 0; sent < n; {
 		r, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&w.msg[sent])),
 			uintptr(n-sent), unix.MSG_DONTWAIT, 0, 0)
-		if errno != 0 && !again(errno) {
+		switch {
+		case errno == unix.ENOBUFS: // the device's queue dropped this one only
+			w.s.udp.dropped.Add(1)
+			r = 1
+		case w.again(errno, repeated):
+			repeated++
+			continue
+		case errno != 0:
 			return errno
+		case int(r) < n-sent: // perhaps for an earlier datagram's error
+			w.s.pending.Store(true)
 		}
-		if errno == 0 {
-			sent += int(r)
-			w.buf = w.buf[min(int(r)*w.seg, len(w.buf)):]
-		}
+		sent += int(r)
+		w.buf = w.buf[min(int(r)*w.seg, len(w.buf)):]
+		repeated = 0
 	}
 	return 0
 }
@@ -149,8 +157,20 @@ func (w *sender) point(i int, buf []byte) {
 	h.SetIovlen(1)
 }
 
-// again reports whether to repeat a call: it was interrupted, or told of an
-// earlier datagram that some peer refused.
-func again(errno unix.Errno) bool {
-	return errno == unix.EINTR || errno == unix.ECONNREFUSED
+// retries is how often a failed call is repeated that may have told of earlier
+// datagrams; there can be several such errors, but each is told once.
+const retries = 4
+
+// again reports whether to repeat a call that has been repeated so often.
+func (w *sender) again(errno unix.Errno, repeated int) bool {
+	switch errno {
+	case unix.EINTR:
+		return true
+	case 0, unix.EAGAIN, unix.ENOBUFS, unix.EIO, unix.EINVAL:
+		return false
+	}
+	// The call sent nothing and took the error from the reader. What the
+	// repeated one sends wakes the reader, which then must find this set.
+	w.s.pending.Store(true)
+	return errno == unix.ECONNREFUSED || repeated < retries // never of this datagram
 }

@@ -53,7 +53,8 @@ func TestSegmentsTooBig(t *testing.T) {
 	for _, addr := range addrs {
 		s := listen(t, &u, netip.AddrPortFrom(addr, 0), ignore).(*socket)
 		defer s.Close()
-		if s.mtu == 0 || s.mtu > 9000 || !s.gso.Load() {
+		mtu := s.MTU()
+		if mtu == 0 || mtu > 9000 || !s.gso.Load() {
 			continue
 		}
 		// Any destination will do, as nothing is to leave.
@@ -61,7 +62,7 @@ func TestSegmentsTooBig(t *testing.T) {
 		if src, err := u.SourceFor(next.Addr()); err != nil || src != addr {
 			continue
 		}
-		if err := s.Send(make([]byte, 4*(s.mtu+1)), s.mtu+1, next); !errors.Is(err, ErrTooBig) {
+		if err := s.Send(make([]byte, 4*(mtu+1)), mtu+1, next); !errors.Is(err, ErrTooBig) {
 			t.Errorf("%v: %v", addr, err)
 		}
 		if !s.gso.Load() {

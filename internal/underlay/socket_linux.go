@@ -19,22 +19,38 @@ type socket struct {
 	conn    *net.UDPConn
 	raw     syscall.RawConn
 	local   netip.AddrPort
-	mtu     int
+	mtu     payloadMTU
 	gso     atomic.Bool // cleared when the device turns out not to support it
 	gro     bool
 	senders sync.Pool // of *sender
+	report  atomic.Pointer[func(Unreachable)]
+	pending atomic.Bool // a sender saw an error that the reader may not see
 	closing atomic.Bool
 	done    chan struct{} // closed when the reader has ended
 }
 
-func newSocket(u *UDP, c *net.UDPConn, h Handler) (Socket, error) {
+func openSocket(u *UDP, c *net.UDPConn, h Handler) (Socket, error) {
+	s, err := newSocket(u, c)
+	if err != nil {
+		return nil, err
+	}
+	r := newReader(s, h)
+	go func() {
+		defer close(s.done)
+		r.run()
+	}()
+	return s, nil
+}
+
+// newSocket returns a socket without its reader.
+func newSocket(u *UDP, c *net.UDPConn) (*socket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	s := &socket{udp: u, conn: c, raw: raw, local: localAddr(c), done: make(chan struct{})}
-	s.mtu = payloadMTU(s.local.Addr())
+	s.mtu.init(s.local.Addr())
 	err = raw.Control(func(fd uintptr) {
 		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
 		s.gso.Store(err == nil && u.disable&segmentOut == 0)
@@ -46,11 +62,6 @@ func newSocket(u *UDP, c *net.UDPConn, h Handler) (Socket, error) {
 		return nil, err
 	}
 	s.senders.New = func() any { return newSender(s) }
-	r := newReader(s, h)
-	go func() {
-		defer close(s.done)
-		s.raw.Read(r.drain)
-	}()
 	return s, nil
 }
 
@@ -72,7 +83,7 @@ func (s *socket) Send(buf []byte, seg int, to netip.AddrPort) error {
 
 func (s *socket) LocalAddr() netip.AddrPort { return s.local }
 func (s *socket) MaxBatch() int             { return MaxPayload }
-func (s *socket) MTU() int                  { return s.mtu }
+func (s *socket) MTU() int                  { return s.mtu.get() }
 
 func (s *socket) Close() error {
 	s.closing.Store(true)

@@ -53,6 +53,32 @@ type Socket interface {
 	Close() error
 }
 
+// ErrorReporter is implemented by sockets that hear what the network says of
+// the datagrams they sent: those of Linux and of internal/simnet.
+type ErrorReporter interface {
+	// OnUnreachable has f called for each report, on the socket's reader
+	// goroutine under the rules of a Handler, until the next call; nil ends
+	// it. Before the first call the socket ignores reports.
+	OnUnreachable(f func(u Unreachable))
+}
+
+// Unreachable is an ICMP report that a datagram did not arrive. Nothing proves
+// who sent it, hence it is only a hint, more so when Quoted does not show that
+// its sender saw the datagram.
+type Unreachable struct {
+	To     netip.AddrPort // where the datagram was sent
+	Quoted []byte         // its first bytes, at most 512, often none; only valid during the call
+
+	// Port says that the host is there but nobody has the port: the peer's
+	// process has ended.
+	Port bool
+
+	// MTU, unless 0, says that the datagram was too big, and is the largest
+	// payload that would have passed, in bytes. With neither Port nor MTU, a
+	// router or firewall could or would not reach the host.
+	MTU int
+}
+
 // Network opens sockets and knows the addresses of this host.
 type Network interface {
 	// Listen opens a socket at addr; port 0 lets the system choose one.
