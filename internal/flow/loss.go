@@ -21,7 +21,7 @@ type lossState struct {
 	at        Time          // when an overtaken packet becomes lost, 0 if none
 	backoff   uint          // consecutive probe timeouts
 	probes    int           // packets that may leave in spite of the window
-	recent    [recentLost]uint64
+	recent    []uint64      // numbers declared lost lately; nil until the first
 	recentN   int
 }
 
@@ -36,6 +36,9 @@ func (l *lossState) sent() {
 // forget remembers the number of a packet declared lost, to notice if it was
 // only late.
 func (l *lossState) remember(pn uint64) {
+	if l.recent == nil {
+		l.recent = make([]uint64, recentLost)
+	}
 	l.recent[l.recentN%recentLost] = pn
 	l.recentN++
 }
