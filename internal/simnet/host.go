@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"github.com/serval-net/serval/internal/underlay"
 )
@@ -16,6 +17,7 @@ type Host struct {
 	ifaces []*Interface
 	socks  map[netip.AddrPort]*socket
 	port   uint16 // the last one chosen for a socket
+	silent bool
 }
 
 var _ underlay.Network = (*Host)(nil)
@@ -160,8 +162,17 @@ func (h *Host) freePort(addr netip.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(addr, h.port) // in use if all are
 }
 
-// deliver hands a packet to the socket it is for, if any.
-func (i *Interface) deliver(p packet) {
+// SetSilent keeps the host from reporting ports that nobody listens on, as a
+// firewall may.
+func (h *Host) SetSilent(silent bool) {
+	h.net.mu.Lock()
+	defer h.net.mu.Unlock()
+	h.silent = silent
+}
+
+// deliver hands a packet to the socket it is for, or reports that there is
+// none.
+func (i *Interface) deliver(p packet, now time.Duration) {
 	s := i.host.socks[p.to]
 	if s == nil {
 		all := netip.IPv6Unspecified()
@@ -171,6 +182,9 @@ func (i *Interface) deliver(p packet) {
 		s = i.host.socks[netip.AddrPortFrom(all, p.to.Port())]
 	}
 	if s == nil || !i.up {
+		if i.up && !i.host.silent && p.report == nil {
+			i.refuse(p, now)
+		}
 		p.buf.release()
 	} else if !s.in.put(p) {
 		i.downlink.stats.Overflowed++

@@ -84,6 +84,13 @@ func (t *NAT) outward(p *packet) {
 	p.nat = nil
 }
 
+// translate takes a packet of the host out of its NAT, if it leaves it.
+func (h *Host) translate(p *packet) {
+	if p.nat = h.nat; p.nat != nil && p.nat.inner[p.to.Addr()] == nil {
+		p.nat.outward(p)
+	}
+}
+
 func (t *NAT) pick(want uint16) uint16 {
 	if t.kind != Symmetric && !t.fresh && t.in[want] == nil {
 		return want

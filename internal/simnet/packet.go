@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/serval-net/serval/internal/underlay"
 )
 
 // packet is one or more datagrams of seg bytes on their way.
@@ -16,6 +18,7 @@ type packet struct {
 	iface    *Interface // the sender's, later the receiver's
 	nat      *NAT       // in whose address space it is, nil for the public one
 	stage    stage
+	report   *underlay.Unreachable // what buf quotes the datagram for, nil for datagrams
 }
 
 // stage is what a packet meets next.
@@ -113,7 +116,7 @@ func (n *Network) forward(p packet, now time.Duration) {
 		case atDownlink:
 			l = p.iface.downlink
 		case arrived:
-			p.iface.deliver(p)
+			p.iface.deliver(p, now)
 			return
 		}
 		if l == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/serval-net/serval/internal/underlay"
@@ -15,6 +16,8 @@ type socket struct {
 	local netip.AddrPort
 	in    inbox
 	done  chan struct{} // closed when the reader has ended
+
+	onUnreachable atomic.Pointer[func(underlay.Unreachable)]
 }
 
 func newSocket(h *Host, local netip.AddrPort, handler underlay.Handler) *socket {
@@ -32,8 +35,12 @@ func (s *socket) read(h underlay.Handler) {
 		if !ok {
 			return
 		}
-		b.Data, b.Seg, b.From = p.data(), min(p.seg, p.len), p.from
-		h(&b)
+		if p.report != nil {
+			s.unreachable(p)
+		} else {
+			b.Data, b.Seg, b.From = p.data(), min(p.seg, p.len), p.from
+			h(&b)
+		}
 		p.buf.release()
 	}
 }
@@ -95,9 +102,7 @@ func (s *socket) address(p *packet) error {
 		return underlay.ErrTooBig
 	}
 	p.from = netip.AddrPortFrom(p.iface.addr, s.local.Port())
-	if p.nat = h.nat; p.nat != nil && p.nat.inner[p.to.Addr()] == nil {
-		p.nat.outward(p)
-	}
+	h.translate(p)
 	return nil
 }
 

@@ -12,7 +12,7 @@ type Packet struct {
 	Data     []byte // only valid during the call
 }
 
-// Tap sees every datagram before any link does. It may change the packet, and
+// Tap sees every datagram, but no report, before any link does. It may change the packet, and
 // returns whether it goes on: an attacker on the path that observes, tampers,
 // drops, and with Inject replays or delays. It is called on the sender's
 // goroutine, hence by several at once, with no locks held.
