@@ -28,6 +28,7 @@ type fetch struct {
 type curl struct {
 	path, headers, report string
 	cmd                   *exec.Cmd
+	started               time.Time
 	done                  chan error
 }
 
@@ -50,6 +51,7 @@ func startCurl(ctx context.Context, url, path string, resume bool) (*curl, error
 	c.cmd.Stdout = report
 	var stderr strings.Builder
 	c.cmd.Stderr = &stderr
+	c.started = time.Now()
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting curl: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/serval-net/serval/servald/internal/units"
@@ -46,26 +47,27 @@ func (d *demo) steps(ctx context.Context) error {
 func (d *demo) curlBetween(ctx context.Context) error {
 	say("\n1. curl %s, which servald forwards to %s", d.url, files)
 	path := filepath.Join(d.dir, "curl")
-	fetchAll := func(step string, not string, killed bool) (fetch, error) {
+	fetchAll := func(step, not string) (fetch, error) {
 		c, err := startCurl(ctx, d.url, path, false)
 		if err != nil {
 			return fetch{}, err
 		}
 		f := c.wait()
 		r := row{step: step}
-		if killed {
+		if not != "" {
 			r.dial = f.first
+			say("   the next dial landed on %s, whose first byte came after %s", f.instance, units.Duration(f.first))
 		}
 		return f, d.whole(r, f, path, not)
 	}
-	f, err := fetchAll("curl", "", false)
+	f, err := fetchAll("curl", "")
 	if err != nil {
 		return err
 	}
-	if err := d.killAt(f.instance); err != nil {
+	if _, err := d.killAt(f.instance); err != nil {
 		return err
 	}
-	if _, err := fetchAll("curl after a kill", f.instance, true); err != nil {
+	if _, err := fetchAll("curl after a kill", f.instance); err != nil {
 		return err
 	}
 	return d.reviveAll(ctx)
@@ -83,22 +85,24 @@ func (d *demo) curlDuring(ctx context.Context) error {
 		return err
 	}
 	first := c.instance()
-	if err := d.killAt(first); err != nil {
+	broken := row{step: "curl, killed in the middle", instance: first, elapsed: time.Since(c.started)}
+	if broken.address, err = d.killAt(first); err != nil {
 		return err
 	}
 	f := c.wait()
 	if f.err == nil {
 		return fmt.Errorf("curl had finished before its replica was killed: use a larger -size")
 	}
-	had := size(path)
 	say("   %v", f.err)
-	d.rows = append(d.rows, row{step: "curl, killed in the middle", instance: first, bytes: had, elapsed: f.elapsed})
+	broken.bytes = size(path)
+	d.rows = append(d.rows, broken)
 	again, err := startCurl(ctx, d.url, path, true)
 	if err != nil {
 		return err
 	}
 	f = again.wait()
-	say("   curl --continue-at - goes on at %s", units.Bytes(had))
+	say("   curl --continue-at - goes on at %s; the next dial landed on %s, whose first byte came after %s",
+		units.Bytes(broken.bytes), f.instance, units.Duration(f.first))
 	if err := d.whole(row{step: "curl goes on", dial: f.first}, f, path, first); err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func (d *demo) recvBetween(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.killAt(f.instance); err != nil {
+	if _, err := d.killAt(f.instance); err != nil {
 		return err
 	}
 	if err := d.nextDial(ctx, f.instance); err != nil {
@@ -139,10 +143,10 @@ func (d *demo) recvDuring(ctx context.Context) error {
 	if err := d.waitPart(ctx, r.size); err != nil {
 		return err
 	}
-	if err := d.killAt(first); err != nil {
+	broken := row{step: "servald recv, killed in the middle", instance: first, bytes: r.size(), elapsed: time.Since(r.started)}
+	if broken.address, err = d.killAt(first); err != nil {
 		return err
 	}
-	had := r.size()
 	if err := d.nextDial(ctx, first); err != nil {
 		return err
 	}
@@ -153,7 +157,8 @@ func (d *demo) recvDuring(ctx context.Context) error {
 	if left := r.size(); left != 0 {
 		return fmt.Errorf("recv left %d bytes behind when it failed", left)
 	}
-	d.rows = append(d.rows, row{step: "servald recv, killed in the middle", instance: first, bytes: had, elapsed: f.elapsed})
+	say("   recv says: %s", lastLine(f.err))
+	d.rows = append(d.rows, broken)
 	_, err = d.recvAll(ctx, row{step: "servald recv again", dial: d.dial}, first)
 	return err
 }
@@ -189,23 +194,21 @@ func (d *demo) whole(r row, f fetch, path, not string) error {
 		return fmt.Errorf("%s: SHA-256 is %s, not %s", r.step, sum, d.sum)
 	}
 	r.instance, r.bytes, r.elapsed, r.sum = f.instance, f.bytes, f.elapsed, true
+	r.address = h.address
 	d.rows = append(d.rows, r)
 	say("   %s on %s served %s at %s", f.instance, h.address, units.Bytes(f.bytes), units.Rate(units.BitsPerSecond(f.bytes, f.elapsed)))
-	if r.dial > 0 {
-		say("   its first byte came after %s", units.Duration(r.dial))
-	}
 	return nil
 }
 
 // killAt kills the host of an instance.
-func (d *demo) killAt(instance string) error {
+func (d *demo) killAt(instance string) (address string, err error) {
 	h, err := d.at(instance)
 	if err != nil {
-		return err
+		return "", err
 	}
 	say("   SIGKILL to every process on %s, where %s was", h.address, instance)
 	h.kill()
-	return nil
+	return h.address, nil
 }
 
 // nextDial shows what a dial costs now, with a process that knows nothing of the kill.
@@ -254,4 +257,9 @@ func (d *demo) waitPart(ctx context.Context, arrived func() int64) error {
 		}
 	}
 	return nil
+}
+
+func lastLine(err error) string {
+	text := strings.TrimSpace(err.Error())
+	return strings.TrimSpace(text[strings.LastIndex(text, "\n")+1:])
 }
