@@ -141,11 +141,11 @@ func (f *Flow) AppendAck(b []byte, now Time) []byte { return f.acks.append(b, no
 // at least one full packet.
 func (f *Flow) Budget(now Time) int {
 	room := f.model.cwnd() - f.inflight
-	if room < f.mtu.current && f.inflight > 0 {
-		return 0
-	}
 	if f.loss.probes > 0 {
 		return max(room, f.mtu.current)
+	}
+	if room < f.mtu.current && f.inflight > 0 {
+		return 0
 	}
 	f.pace.refill(now, f.model.pacingRate())
 	if f.pace.tokens <= 0 {

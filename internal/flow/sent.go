@@ -44,8 +44,11 @@ type burst struct {
 	appLimited  bool
 }
 
-// sentLog remembers packets in two rings that grow with the window: idle flows
-// hold nothing.
+// keepRecords is how many a flow may keep room for while nothing is in flight.
+const keepRecords = 1 << 12
+
+// sentLog remembers packets in two rings that grow with the window and are let
+// go of when a large one has drained.
 type sentLog struct {
 	recs   []Record // by packet number
 	base   uint64   // lowest number still in flight
@@ -66,7 +69,7 @@ func (s *sentLog) newBurst(b burst) {
 		used = s.bnext - s.rec(s.base).burst
 	}
 	if int(used)+1 >= len(s.bursts) {
-		grown := make([]burst, max(8, 2*len(s.bursts)))
+		grown := make([]burst, max(4, 2*len(s.bursts)))
 		for i := s.bnext - used; i != s.bnext; i++ {
 			grown[i&uint32(len(grown)-1)] = s.bursts[i&uint32(len(s.bursts)-1)]
 		}
@@ -84,7 +87,7 @@ func (s *sentLog) add(r Record) {
 		return // nothing to remember
 	}
 	if n := s.next - s.base; int(n)+1 >= len(s.recs) {
-		grown := make([]Record, max(16, 2*len(s.recs)))
+		grown := make([]Record, max(8, 2*len(s.recs)))
 		for pn := s.base; pn < s.next; pn++ {
 			grown[pn&uint64(len(grown)-1)] = *s.rec(pn)
 		}
@@ -99,5 +102,8 @@ func (s *sentLog) add(r Record) {
 func (s *sentLog) advance() {
 	for s.base < s.next && s.rec(s.base).state != inFlight {
 		s.base++
+	}
+	if s.base == s.next && len(s.recs) > keepRecords {
+		s.recs, s.bursts = nil, nil
 	}
 }
