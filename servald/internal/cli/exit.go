@@ -7,6 +7,7 @@ import (
 	"os/exec"
 
 	"github.com/serval-net/serval/pkg/resolver"
+	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
 )
 
@@ -31,10 +32,11 @@ func (e usageError) Unwrap() error { return e.error }
 // exitCode says how the process ends after err.
 func exitCode(err error) int {
 	var usage usageError
+	var name *sal.NameError
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage), errors.Is(err, exec.ErrNotFound):
+	case errors.As(err, &usage), errors.As(err, &name), errors.Is(err, exec.ErrNotFound):
 		return exitUsage
 	case errors.Is(err, serval.ErrNoService), errors.Is(err, resolver.ErrNoService):
 		return exitNoService

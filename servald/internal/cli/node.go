@@ -65,16 +65,14 @@ func where(conn net.Conn) string {
 	return ""
 }
 
-// roundTrip is the least round trip of the connection's best path, 0 if unknown.
-func roundTrip(conn net.Conn) (rtt time.Duration) {
-	c, ok := conn.(*serval.Conn)
+// roundTrip measures one round trip on an open connection, without the application at
+// the other end; 0 if the connection cannot.
+func roundTrip(ctx context.Context, conn net.Conn) (time.Duration, error) {
+	p, ok := conn.(interface {
+		Ping(context.Context) (time.Duration, error)
+	})
 	if !ok {
-		return 0
+		return 0, nil
 	}
-	for _, f := range c.Stats().Flows {
-		if rtt == 0 || f.MinRTT < rtt {
-			rtt = f.MinRTT
-		}
-	}
-	return rtt
+	return p.Ping(ctx)
 }

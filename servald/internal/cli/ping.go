@@ -18,7 +18,7 @@ type pong struct {
 	Underlay string `json:"underlay,omitempty"`
 	// Open is how long it took until the connection could be used, in seconds.
 	Open float64 `json:"open_s,omitempty"`
-	// RTT is the round trip of the path as the handshake measured it, in seconds.
+	// RTT is a round trip on the open connection, in seconds.
 	RTT   float64 `json:"rtt_s,omitempty"`
 	Error string  `json:"error,omitempty"`
 }
@@ -31,7 +31,7 @@ func (a *App) pingCommand() *cobra.Command {
 		Short: "Open connections to a service and show which instance answered how fast",
 		Long: `ping opens a connection to the service, as any program would, and closes it again, once
 each interval. It shows the instance that answered, how long the connection took to
-open, and the path's round trip. It fails if no connection could be opened.`,
+open, and a round trip on it. It fails if no connection could be opened.`,
 		Example:           `  servald ping svc:web --count 10 --interval 100ms`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeServices(0),
@@ -87,22 +87,33 @@ func (a *App) ping(ctx context.Context, n node, name string, count int, interval
 func (a *App) pingOnce(ctx context.Context, n node, name string, seq int, timeout time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	p, err := pingNode(ctx, n, name)
+	p.Seq = seq
+	open, rtt := time.Duration(p.Open*float64(time.Second)), time.Duration(p.RTT*float64(time.Second))
+	switch {
+	case err != nil && a.json:
+		p.Error = err.Error()
+		a.printJSON(p)
+	case a.json:
+		a.printJSON(p)
+	case err != nil:
+		a.print("%d: %v", seq, err)
+	default:
+		a.print("%d: %s at %s open %s, round trip %s", seq, p.Instance, p.Underlay, units.Duration(open), units.Duration(rtt))
+	}
+	return open, err
+}
+
+func pingNode(ctx context.Context, n node, name string) (p pong, err error) {
 	start := time.Now()
 	conn, err := n.DialContext(ctx, "tcp", name)
-	open := time.Since(start)
 	if err != nil {
-		if a.json {
-			a.printJSON(pong{Seq: seq, Error: err.Error()})
-		} else {
-			a.print("%d: %v", seq, err)
-		}
-		return 0, err
+		return p, err
 	}
 	defer conn.Close()
-	p := pong{Seq: seq, Instance: conn.RemoteAddr().String(), Underlay: where(conn), Open: open.Seconds(), RTT: roundTrip(conn).Seconds()}
-	if a.json {
-		return open, a.printJSON(p)
-	}
-	a.print("%d: %s open %s, round trip %s", seq, describe(conn), units.Duration(open), units.Duration(roundTrip(conn)))
-	return open, nil
+	p.Open = time.Since(start).Seconds()
+	p.Instance, p.Underlay = conn.RemoteAddr().String(), where(conn)
+	rtt, err := roundTrip(ctx, conn)
+	p.RTT = rtt.Seconds()
+	return p, err
 }
