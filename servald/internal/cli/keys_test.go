@@ -35,12 +35,14 @@ func TestInitTokenJoin(t *testing.T) {
 		{"token", "--home", second},
 		{"join", "nonsense", "--home", t.TempDir()},
 		{"join", token[:len(token)/2], "--home", t.TempDir()},
-		{"token", "--home", first, "--serve", "a b"},
 		{"token", "--home", first, "--seed", "nowhere"},
 	} {
 		if _, errs, code := n.servald("", line...); code != exitFailure || !strings.HasPrefix(errs, "servald: ") {
 			t.Errorf("%q: %s, code %d", line[0], errs, code)
 		}
+	}
+	if _, errs, code := n.servald("", "token", "--home", first, "--serve", "a b"); code != exitUsage {
+		t.Errorf("a malformed pattern: %s, code %d", errs, code)
 	}
 	if _, errs, code := n.servald(" \n", "join", "-", "--home", t.TempDir()); code != exitUsage {
 		t.Errorf("an empty token: %s, code %d", errs, code)

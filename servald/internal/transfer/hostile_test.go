@@ -14,8 +14,8 @@ import (
 )
 
 // attack lets a hand-driven sender loose on a receiver and returns the receiver's
-// error and what it told the sender.
-func attack(t *testing.T, dir string, send func(p *peer)) (received error, told outcome) {
+// error after what it told the sender.
+func attack(t *testing.T, dir string, send func(p *peer)) (told outcome, received error) {
 	t.Helper()
 	a, b := conntest.TCP(t)
 	done := make(chan error, 1)
@@ -25,7 +25,7 @@ func attack(t *testing.T, dir string, send func(p *peer)) (received error, told 
 	send(p)
 	a.CloseWrite()
 	readMessage(a, &told)
-	return <-done, told
+	return told, <-done
 }
 
 func TestPathsThatLeaveTheDirectory(t *testing.T) {
@@ -37,7 +37,7 @@ func TestPathsThatLeaveTheDirectory(t *testing.T) {
 		dir := filepath.Join(parent, "in")
 		os.Mkdir(dir, 0o755)
 		for _, isDir := range []bool{false, true} {
-			err, told := attack(t, dir, func(p *peer) { p.message(entry{Path: path, Dir: isDir}) })
+			told, err := attack(t, dir, func(p *peer) { p.message(entry{Path: path, Dir: isDir}) })
 			if err == nil || told.Error == "" {
 				t.Errorf("path %.20q was accepted: %v", path, err)
 			}
@@ -53,7 +53,7 @@ func TestSymbolicLinkOutOfTheDirectory(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
 		t.Skip("no symbolic links here")
 	}
-	err, told := attack(t, dir, func(p *peer) { p.message(entry{Path: "link/f", Size: 0}) })
+	told, err := attack(t, dir, func(p *peer) { p.message(entry{Path: "link/f", Size: 0}) })
 	if err == nil {
 		t.Error("wrote through a link")
 	}
@@ -67,7 +67,7 @@ func TestSymbolicLinkOutOfTheDirectory(t *testing.T) {
 
 func TestWrongContent(t *testing.T) {
 	dir := t.TempDir()
-	err, told := attack(t, dir, func(p *peer) {
+	told, err := attack(t, dir, func(p *peer) {
 		p.message(entry{Path: "f", Size: 3})
 		p.write([]byte("abc"))
 		p.write(make([]byte, 32))
@@ -88,7 +88,7 @@ func TestStreamThatEndsAnywhere(t *testing.T) {
 		func(p *peer) { p.message(entry{Path: "f", Size: 3}); p.write([]byte("abcd")) },
 	} {
 		dir := t.TempDir()
-		if err, _ := attack(t, dir, send); err == nil || !strings.Contains(err.Error(), "ended the transfer early") {
+		if _, err := attack(t, dir, send); err == nil || !strings.Contains(err.Error(), "ended the transfer early") {
 			t.Errorf("got %v", err)
 		}
 		if left := contents(t, dir); len(left) != 0 {
