@@ -93,5 +93,14 @@ func PeekFlow(b []byte) (FlowID, bool) {
 	return FlowID(binary.BigEndian.Uint32(b)), true
 }
 
+// PeekSource returns the flow of the sender of a SYN, of which b may be only
+// the start, as in the quote of an ICMP error.
+func PeekSource(b []byte) (FlowID, bool) {
+	if t, err := PeekType(b); err != nil || t != TypeSYN || len(b) < 8 {
+		return 0, false
+	}
+	return FlowID(binary.BigEndian.Uint32(b[4:])), true
+}
+
 // firstByte packs version and type; the two low bits belong to short headers.
 func firstByte(t Type) byte { return Version<<6 | byte(t)<<2 }

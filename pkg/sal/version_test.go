@@ -28,3 +28,17 @@ func TestRefuseVersion(t *testing.T) {
 		t.Error("a packet other than SYN was answered")
 	}
 }
+
+func TestPeekSource(t *testing.T) {
+	syn := SYN{Flow: 0x01020304, Noise: make([]byte, 32)}
+	b := syn.Append(nil)
+	if id, ok := PeekSource(b[:28]); !ok || id != syn.Flow {
+		t.Errorf("PeekSource = %v, %v", id, ok)
+	}
+	if _, ok := PeekSource(b[:7]); ok {
+		t.Error("a start too short has a source")
+	}
+	if _, ok := PeekSource(AppendData(nil, TypeData, false, 0, 7, 1, 0)); ok {
+		t.Error("DATA has a source")
+	}
+}

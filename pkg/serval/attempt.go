@@ -155,6 +155,10 @@ func (a *attempt) rtt() time.Duration {
 // error if the instance declined or is not who it should be. A packet that
 // means nothing is neither.
 func (a *attempt) hear(ans *answer) (done bool, err error) {
+	if ans.err != nil {
+		a.node.health.silent(ans.from)
+		return false, ans.err
+	}
 	t, _ := sal.PeekType(ans.pkt)
 	switch t {
 	case sal.TypeSYNACK:

@@ -50,13 +50,14 @@ type answer struct {
 	pkt    []byte
 	from   netip.AddrPort
 	socket underlay.Socket
+	err    error // instead of a packet: the address cannot answer
 }
 
 // put hands an answer to the dialling goroutine; more than it can queue are
 // repetitions.
 func (d *dialing) put(b *underlay.Batch, pkt []byte) {
 	select {
-	case d.answers <- answer{append([]byte(nil), pkt...), b.From, b.Socket}:
+	case d.answers <- answer{pkt: append([]byte(nil), pkt...), from: b.From, socket: b.Socket}:
 	default:
 	}
 }

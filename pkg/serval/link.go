@@ -214,7 +214,6 @@ func (l *link) pump(now flow.Time) {
 		if head > 0 {
 			seg = head + n
 		}
-		l.live.sent(now)
 		if err := p.socket.Send((*buf)[:head+n], seg, p.remote); errors.Is(err, underlay.ErrTooBig) && f != nil {
 			f.TooBig(seg)
 		}

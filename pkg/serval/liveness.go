@@ -22,6 +22,9 @@ type liveness struct {
 	every time.Duration
 	next  flow.Time
 	probe bool // the packet on its way is ours
+
+	closedSince flow.Time // first report that the peer's port is closed; see refused
+	reports     int
 }
 
 func (v *liveness) start(now flow.Time) {
@@ -31,15 +34,14 @@ func (v *liveness) start(now flow.Time) {
 // heard records an authentic packet; the answer to a probe is no activity.
 func (v *liveness) heard(now flow.Time) {
 	v.last = now
+	v.closedSince, v.reports = 0, 0
 	if v.probe {
 		v.probe = false
-		v.next = now.Add(v.every)
-		return
+	} else {
+		v.every = firstProbe
 	}
-	v.every = firstProbe
+	v.next = min(v.next, now.Add(v.every))
 }
-
-func (v *liveness) sent(flow.Time) {}
 
 func (v *liveness) deadline() flow.Time {
 	if v.next == 0 {
@@ -52,6 +54,10 @@ func (v *liveness) deadline() flow.Time {
 func (v *liveness) due(now flow.Time) bool {
 	if v.next == 0 || now < v.next {
 		return false
+	}
+	if v.closedSince != 0 { // is it really gone?
+		v.next = now.Add(deadProbe)
+		return true
 	}
 	if quiet := v.last.Add(v.every); now < quiet {
 		v.next = quiet // there was traffic meanwhile

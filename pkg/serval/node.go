@@ -42,6 +42,7 @@ type Node struct {
 	openers   openers
 	health    health
 	resets    limiter
+	reports   limiter
 	stats     counters
 
 	wg sync.WaitGroup // timers and ends of connections

@@ -32,6 +32,9 @@ func (s *sockets) open(n *Node) error {
 			s.close()
 			return fmt.Errorf("serval: cannot listen on %v: %w; choose another address in Config.Listen or SERVAL_LISTEN", a, err)
 		}
+		if r, ok := sock.(underlay.ErrorReporter); ok {
+			r.OnUnreachable(n.unreachable)
+		}
 		s.all = append(s.all, sock)
 		if _, taken := s.byAddr[a.Addr()]; !taken {
 			s.byAddr[a.Addr()] = sock
