@@ -79,7 +79,8 @@ type model struct {
 	roundLost int
 
 	// volume
-	inflightHi int // ceiling learnt from loss while probing, 0 = none
+	inflightHi int  // ceiling learnt from loss while probing, 0 = none
+	silent     bool // nothing was acknowledged for several timeouts
 	extra      maxFilter
 	extraAt    Time
 	extraSum   float64
@@ -155,6 +156,9 @@ func (m *model) pacingGain() float64 {
 // cwnd returns how many bytes may be in flight.
 func (m *model) cwnd() int {
 	least := minCwndPackets * m.mss
+	if m.silent {
+		return least
+	}
 	if m.bw.value() == 0 {
 		return initialCwnd * m.mss
 	}
@@ -196,6 +200,7 @@ func (m *model) quantum() float64 {
 
 // onAck updates the model. It is the only way in besides onTimeout.
 func (m *model) onAck(s *sample) {
+	m.silent = false
 	newRound := s.prior >= m.roundEnd
 	if newRound {
 		m.roundEnd = s.delivered

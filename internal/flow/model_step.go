@@ -129,8 +129,11 @@ func (m *model) checkProbeRTT(s *sample) bool {
 	return true
 }
 
-// onTimeout learns that everything in flight is presumed lost.
+// onTimeout learns that everything in flight is presumed lost. Until the path
+// shows life, no more than a few packets are risked at a time (RFC 9002 section
+// 7.6); what was learnt of it is kept.
 func (m *model) onTimeout(now Time) {
+	m.silent = true
 	if m.mode == probeUp {
 		m.enter(down, now)
 	}

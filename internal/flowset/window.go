@@ -14,8 +14,8 @@ import (
 // repairs, of which some are lost again: up to two round trips of data. One
 // more is under way, and another leaves before the peer hears of new credit.
 // So the window is kept above four times what arrives in a round trip, as long
-// as the application keeps up. A peer has to deliver as much as it wants us to
-// hold.
+// as the application keeps up, and within a multiple of what came in order: a
+// peer has to deliver before it may make us hold more.
 type window struct {
 	edge     uint64 // granted: the peer may send below it
 	arrived  uint64 // received from the peer, duplicates too
@@ -38,7 +38,7 @@ func (w *window) arrive(now flow.Time, n int, next uint64, rtt time.Duration) bo
 	if now.Sub(w.since) > max(rtt, time.Millisecond) {
 		w.since, w.mark = now, w.arrived-uint64(n)
 	}
-	if w.arrived-w.mark <= w.size/4 || w.size == w.max || next-w.consumed > w.size/2 {
+	if w.arrived-w.mark <= w.size/4 || w.size == w.max || next-w.consumed > w.size/2 || w.size > 16*next {
 		return false
 	}
 	w.size = min(w.size*2, w.max)
