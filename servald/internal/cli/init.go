@@ -2,11 +2,13 @@ package cli
 
 import (
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/servald/internal/daemon"
 	"github.com/serval-net/serval/servald/internal/home"
 )
 
@@ -19,14 +21,19 @@ func (a *App) initCommand() *cobra.Command {
 		Long: `init makes the cluster's root key and this host's own key in the home directory, and
 prints a join token for the other hosts. It never overwrites a key.
 
-The token is a secret: whoever has it can enter the cluster. Tokens for fewer services
-or a shorter time are made with the token command.`,
-		Example: `  servald init --seed 192.0.2.1:7946`,
-		Args:    cobra.NoArgs,
+The token is a secret: whoever has it can enter the cluster. It tells them to find
+others at this host, where servald run gossips by default. Tokens for fewer services or
+a shorter time are made with the token command.`,
+		Example: `  servald init
+  servald init --seed first.example.com:7946`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, err := a.openHome()
 			if err != nil {
 				return err
+			}
+			if len(grant.Seeds) == 0 {
+				grant.Seeds = []string{daemon.DefaultSeed()}
 			}
 			now := time.Now()
 			root := identity.NewRoot()
@@ -42,7 +49,7 @@ or a shorter time are made with the token command.`,
 				return err
 			}
 			a.note("cluster %s, node %s, keys in %s", root.Cluster().ID().Short(), id.Node().Short(), h.Dir())
-			a.note("on the other hosts: servald join TOKEN, with this token:")
+			a.note("Others find the cluster at %s. On each: servald join TOKEN, with this token:", strings.Join(grant.Seeds, ", "))
 			return a.printToken(token)
 		},
 	}
@@ -122,5 +129,5 @@ func nameFlag(cmd *cobra.Command, name *string) {
 
 func grantFlags(cmd *cobra.Command, g *identity.Grant) {
 	cmd.Flags().DurationVar(&g.Lifetime, "lifetime", 365*24*time.Hour, "how long the token, and all that join with it, are valid")
-	cmd.Flags().StringSliceVar(&g.Seeds, "seed", nil, "gossip address that the token tells new nodes, `host:port`, repeatable")
+	cmd.Flags().StringSliceVar(&g.Seeds, "seed", nil, "where new nodes find others, `host:port` of gossip, repeatable (default: port "+daemon.GossipPort+" of this host's main address, or what this host's token says)")
 }

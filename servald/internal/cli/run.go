@@ -41,7 +41,7 @@ The socket speaks HTTP and JSON:
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&gossip, "gossip", "", "`address`[:port] for gossip (default a free port where the first seed is reached)")
+	cmd.Flags().StringVar(&gossip, "gossip", "", "`address`[:port] for gossip (default the seed that this host is itself, else a free port where the first seed is reached)")
 	cmd.Flags().StringVar(&advertise, "advertise", "", "`address:port` to tell others instead, behind a NAT")
 	return cmd
 }
@@ -51,19 +51,20 @@ func (a *App) daemonConfig(gossip, advertise string) (daemon.Config, error) {
 	if err != nil {
 		return daemon.Config{}, err
 	}
-	cfg := daemon.Config{Socket: a.socketPath(), Logger: a.logger()}
+	cfg := daemon.Config{Socket: a.socketPath(), Remember: h.SavePeers, Logger: a.logger()}
 	if cfg.Identity, err = h.Identity(); err != nil {
 		return cfg, err
 	}
 	if cfg.Token, err = h.Token(); err != nil {
 		return cfg, err
 	}
-	cfg.Seeds = cfg.Token.Seeds()
+	cfg.Seeds = append(cfg.Token.Seeds(), h.Peers()...)
 	if len(a.join) > 0 {
 		cfg.Seeds = a.join
 	} else if text := os.Getenv("SERVAL_JOIN"); text != "" {
 		cfg.Seeds = strings.Split(text, ",")
 	}
+	cfg.Gossip = daemon.BindTo(cfg.Token.Seeds())
 	for text, to := range map[string]*netip.AddrPort{gossip: &cfg.Gossip, advertise: &cfg.Advertise} {
 		if text == "" {
 			continue

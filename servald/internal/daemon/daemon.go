@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/pkg/identity"
@@ -26,6 +27,10 @@ type Config struct {
 	Gossip    netip.AddrPort // address for gossip; zero chooses one
 	Advertise netip.AddrPort // what to tell others instead, behind a NAT
 	Seeds     []string       // host:port of other members' gossip
+
+	// Remember stores gossip addresses of the other members, for Seeds of the next
+	// start; nil forgets them.
+	Remember func(peers []string) error
 
 	Logger *slog.Logger // nil discards
 }
@@ -58,10 +63,16 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 	go func() { served <- srv.Serve(ln) }()
 	ready(d.status())
 
-	select {
-	case err := <-served:
-		return fmt.Errorf("the control socket failed: %w", err)
-	case <-ctx.Done():
+	tick := time.NewTicker(rememberEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case err := <-served:
+			return fmt.Errorf("the control socket failed: %w", err)
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+		d.remember()
 	}
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
@@ -74,10 +85,34 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 	return nil
 }
 
+// rememberEvery is how often the other members are stored, if they have changed.
+const rememberEvery = 10 * time.Second
+
 type daemon struct {
-	cfg     Config
-	gossip  *gossip.Gossip
-	started time.Time
+	cfg        Config
+	gossip     *gossip.Gossip
+	started    time.Time
+	remembered []string
+}
+
+// remember stores the other members. When all are gone, the last ones stay stored:
+// they may come back.
+func (d *daemon) remember() {
+	var peers []string
+	for _, m := range d.gossip.Members() {
+		if addr := m.Addr; addr != d.gossip.Addr() {
+			peers = append(peers, addr.String())
+		}
+	}
+	slices.Sort(peers)
+	if d.cfg.Remember == nil || len(peers) == 0 || slices.Equal(peers, d.remembered) {
+		return
+	}
+	if err := d.cfg.Remember(peers); err != nil {
+		d.cfg.Logger.Warn("the other members could not be stored", "err", err)
+		return
+	}
+	d.remembered = peers
 }
 
 // certify makes a program of this user a member of the cluster.

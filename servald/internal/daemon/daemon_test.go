@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +68,15 @@ func start(t *testing.T, cfg Config) Status {
 func TestTwoDaemons(t *testing.T) {
 	token := newToken(t)
 	one, two := newConfig(t, token), newConfig(t, token)
-	two.Seeds = []string{start(t, one).Gossip}
+	gossip := start(t, one).Gossip
+	two.Seeds = []string{gossip}
+	remembered := make(chan []string, 1)
+	two.Remember = func(peers []string) error { remembered <- peers; return nil }
+	t.Cleanup(func() { // after it has stopped
+		if peers := <-remembered; !slices.Equal(peers, []string{gossip}) {
+			t.Errorf("remembered %q", peers)
+		}
+	})
 	start(t, two)
 	first, second := control.NewClient(one.Socket), control.NewClient(two.Socket)
 	defer first.Close()

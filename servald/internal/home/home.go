@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/serval-net/serval/pkg/identity"
 )
@@ -16,7 +17,11 @@ import (
 // Variable is the environment variable that names the directory.
 const Variable = "SERVAL_HOME"
 
-const tokenFile = "token"
+const (
+	tokenFile = "token"
+	peersFile = "peers"
+	maxPeers  = 32
+)
 
 // ErrNotJoined says that the directory holds no node.
 var ErrNotJoined = errors.New("this host belongs to no cluster yet")
@@ -122,6 +127,27 @@ func (h Home) Token() (*identity.Token, error) {
 		return nil, err
 	}
 	return identity.ParseToken(string(text))
+}
+
+// SavePeers stores gossip addresses at which the others were last seen, so that the
+// host finds them again after a restart, even the one that the others joined at.
+func (h Home) SavePeers(addrs []string) error {
+	text := strings.Join(addrs[:min(len(addrs), maxPeers)], "\n") + "\n"
+	path := filepath.Join(h.dir, peersFile)
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// Peers returns what SavePeers has stored; nothing if that cannot be read.
+func (h Home) Peers() []string {
+	text, err := os.ReadFile(filepath.Join(h.dir, peersFile))
+	if err != nil {
+		return nil
+	}
+	peers := strings.Fields(string(text))
+	return peers[:min(len(peers), maxPeers)]
 }
 
 func (h Home) notJoined() error {

@@ -70,3 +70,20 @@ func TestDefault(t *testing.T) {
 		t.Errorf("default %q, %v", dir, err)
 	}
 }
+
+func TestPeers(t *testing.T) {
+	h := At(t.TempDir())
+	if got := h.Peers(); got != nil {
+		t.Errorf("peers %q of nobody", got)
+	}
+	want := []string{"127.0.0.1:1", "[::1]:2"}
+	if err := h.SavePeers(want); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.Peers(); !slices.Equal(got, want) {
+		t.Errorf("peers %q", got)
+	}
+	if err := h.SavePeers(make([]string, 1000)); err != nil || len(h.Peers()) > maxPeers {
+		t.Errorf("%d peers, %v", len(h.Peers()), err)
+	}
+}
