@@ -184,6 +184,8 @@ func (c *Conn) Close() error {
 		c.tcp.Abort()
 	}
 	c.tcp.Close()
+	c.rd.stop()
+	c.wr.stop()
 	return nil
 }
 

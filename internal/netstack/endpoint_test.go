@@ -113,15 +113,15 @@ func TestOutput(t *testing.T) {
 func TestUnackedSmallWritesBlock(t *testing.T) {
 	e, _ := open(t)
 	c := e.Conn()
-	c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	n := 0
-	for ; ; n++ {
+	c.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	for n := range maxSmallWrites {
 		if _, err := c.Write([]byte{1}); err != nil {
-			break
+			t.Fatalf("write %d of %d: %v", n, maxSmallWrites, err)
 		}
 	}
-	if n != maxSmallWrites {
-		t.Errorf("%d writes before blocking, want %d", n, maxSmallWrites)
+	c.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+	if _, err := c.Write([]byte{1}); err == nil {
+		t.Fatalf("more than %d writes did not block", maxSmallWrites)
 	}
 	c.SetWriteDeadline(time.Time{})
 	done := make(chan error)

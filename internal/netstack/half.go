@@ -70,6 +70,16 @@ func (h *half) setDeadline(t time.Time) {
 	}
 }
 
+// stop ends the timer: it would keep a closed connection in memory. Whoever
+// still waits is woken by TCP.
+func (h *half) stop() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.timer != nil {
+		h.timer.Stop()
+	}
+}
+
 // expire ends waits unless the deadline was replaced meanwhile.
 func (h *half) expire(epoch int) {
 	h.mu.Lock()
