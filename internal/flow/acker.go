@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/serval-net/serval/pkg/sal"
@@ -15,6 +16,11 @@ const (
 	ackBytes = 192 << 10
 )
 
+const (
+	leastAckDelay = 50 * time.Microsecond
+	mostAckDelay  = 25 * time.Millisecond
+)
+
 // acker decides when and what to acknowledge.
 type acker struct {
 	rx       received
@@ -23,6 +29,15 @@ type acker struct {
 	now      bool // it should leave at once
 	due      Time // and no later than this
 	newestAt Time // arrival of the highest packet number
+
+	every int           // what the peer asked for; 0 means ackBytes
+	delay time.Duration // and 0 maxAckDelay
+}
+
+// ask takes the peer's wish. It may slow us down or speed us up within reason.
+func (a *acker) ask(bytes uint64, delay time.Duration) {
+	a.every = int(min(max(bytes, 2*BaseMTU), 16*ackBytes))
+	a.delay = min(max(delay, leastAckDelay), mostAckDelay)
 }
 
 // arrived records an authenticated packet.
@@ -37,10 +52,10 @@ func (a *acker) arrived(now Time, pn uint64, size int, eliciting bool) {
 	}
 	if !a.owed {
 		a.owed = true
-		a.due = now.Add(maxAckDelay)
+		a.due = now.Add(cmp.Or(a.delay, maxAckDelay))
 	}
 	a.pending += size
-	if a.pending >= ackBytes || gap {
+	if a.pending >= cmp.Or(a.every, ackBytes) || gap {
 		a.now = true
 	}
 }

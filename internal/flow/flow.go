@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -49,6 +50,8 @@ type Flow struct {
 	appUntil    uint64 // delivered count up to which samples are application-limited
 	lastSent    Time   // last ack-eliciting packet
 	lastHeard   Time
+	held        bool // the window held sending back since the last AckWish
+	told        int  // bytes in the last ACK_EVERY, 0 if none was sent or it was lost
 	stats       Stats
 }
 
@@ -145,6 +148,7 @@ func (f *Flow) Budget(now Time) int {
 		return max(room, f.mtu.current)
 	}
 	if room < f.mtu.current && f.inflight > 0 {
+		f.held = true
 		return 0
 	}
 	f.pace.refill(now, f.model.pacingRate())
@@ -229,3 +233,27 @@ func (f *Flow) Deadline(pending bool) Time {
 
 // Window is how many bytes the model wants in flight.
 func (f *Flow) Window() int { return f.model.cwnd() }
+
+// AckWish returns what to ask the peer in an ACK_EVERY frame, if that differs
+// much from what it was told: while the window holds sending back, four
+// acknowledgements in each keep it moving. A flow that is never held back asks
+// for nothing.
+func (f *Flow) AckWish() (w sal.AckEvery, ok bool) {
+	if !f.held {
+		return w, false
+	}
+	f.held = false
+	bytes := min(max(f.model.cwnd()/4, 2*f.mtu.current), ackBytes)
+	told := cmp.Or(f.told, ackBytes)
+	if bytes < 2*told && 2*bytes > told {
+		return w, false
+	}
+	f.told = bytes
+	return sal.AckEvery{Flow: f.Index, Bytes: uint64(bytes), Delay: maxAckDelay}, true
+}
+
+// AckWishLost learns that the last wish may not have arrived.
+func (f *Flow) AckWishLost() { f.told = 0 }
+
+// OnAckWish takes the peer's wish.
+func (f *Flow) OnAckWish(w *sal.AckEvery) { f.acks.ask(w.Bytes, w.Delay) }

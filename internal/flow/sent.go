@@ -10,6 +10,7 @@ const (
 	Probe                   // a path MTU probe
 	Ping                    // nothing but a wish to be acknowledged
 	Dgram                   // an unreliable datagram
+	Every                   // an ACK_EVERY frame
 )
 
 // Record is one packet on its way: what its owner needs back when it is

@@ -238,7 +238,7 @@ func (c *Conn) PacketAcked(_ *flow.Flow, r flow.Record) {
 }
 
 // PacketLost implements flow.Owner.
-func (c *Conn) PacketLost(_ *flow.Flow, r flow.Record) {
+func (c *Conn) PacketLost(f *flow.Flow, r flow.Record) {
 	if c.err != nil {
 		return
 	}
@@ -253,6 +253,9 @@ func (c *Conn) PacketLost(_ *flow.Flow, r flow.Record) {
 	}
 	if r.Kind&flow.Ping != 0 {
 		c.ping = true
+	}
+	if r.Kind&flow.Every != 0 {
+		f.AckWishLost()
 	}
 }
 

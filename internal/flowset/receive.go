@@ -162,6 +162,10 @@ func (c *Conn) receiveFrames(now flow.Time, b []byte) (eliciting bool, err error
 				return false, err
 			}
 			continue
+		case sal.FrameAckEvery:
+			if f := c.Flow(fr.Every.Flow); f != nil {
+				f.OnAckWish(&fr.Every)
+			}
 		case sal.FrameWindow:
 			c.snd.limit = max(c.snd.limit, fr.Offset)
 		case sal.FrameReset:

@@ -77,6 +77,10 @@ func (c *Conn) piggyback(now flow.Time, f *flow.Flow) (b []byte, kind flow.Kind)
 		b = sal.AppendWindow(b, c.rcv.window.edge)
 		kind |= flow.Window
 	}
+	if w, ok := f.AckWish(); ok {
+		b = sal.AppendAckEvery(b, w)
+		kind |= flow.Every
+	}
 	if c.answers {
 		c.answers = false
 		b = sal.AppendResponse(b, c.answer)

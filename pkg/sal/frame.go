@@ -15,6 +15,7 @@ const (
 	FrameAddrAdd   FrameType = 8  // announces an address of the sender
 	FrameAddrDel   FrameType = 9  // withdraws one
 	FrameBlocked   FrameType = 10 // says the send limit holds the sender up
+	FrameAckEvery  FrameType = 11 // asks for acknowledgements more or less often
 )
 
 // Frame is one parsed frame. It is large: keep one per connection and reuse it.
@@ -29,6 +30,7 @@ type Frame struct {
 	Data   [8]byte   // CHALLENGE, RESPONSE
 	RSYN   RSYNFrame // RSYN
 	Addr   AddrFrame // ADDR_ADD; ADDR_DEL sets only its ID
+	Every  AckEvery  // ACK_EVERY
 }
 
 // ParseFrame parses the first frame of b into f and returns its length, at
@@ -60,6 +62,8 @@ func ParseFrame(b []byte, f *Frame) (n int, err error) {
 		f.Addr.parse(&r)
 	case FrameAddrDel:
 		f.Addr = AddrFrame{ID: r.u8()}
+	case FrameAckEvery:
+		f.Every.parse(&r)
 	default:
 		return 0, errFrameType
 	}
@@ -69,7 +73,7 @@ func ParseFrame(b []byte, f *Frame) (n int, err error) {
 	return len(b) - len(r.b), nil
 }
 
-var frameNames = [...]string{"PAD", "PING", "ACK", "WINDOW", "RESET", "CHALLENGE", "RESPONSE", "RSYN", "ADDR_ADD", "ADDR_DEL", "BLOCKED"}
+var frameNames = [...]string{"PAD", "PING", "ACK", "WINDOW", "RESET", "CHALLENGE", "RESPONSE", "RSYN", "ADDR_ADD", "ADDR_DEL", "BLOCKED", "ACK_EVERY"}
 
 // String returns the name used in docs/wire.md, such as "ADDR_ADD".
 func (t FrameType) String() string {

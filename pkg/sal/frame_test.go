@@ -23,6 +23,8 @@ func appendFrame(b []byte, f *Frame) []byte {
 		return AppendWindow(b, f.Offset)
 	case FrameBlocked:
 		return AppendBlocked(b, f.Offset)
+	case FrameAckEvery:
+		return AppendAckEvery(b, f.Every)
 	case FrameReset:
 		return AppendReset(b, f.Code, string(f.Reason))
 	case FrameChallenge:
@@ -54,6 +56,8 @@ func someFrames() []Frame {
 		{Type: FrameAck, Ack: full},
 		{Type: FrameWindow, Offset: 1 << 20},
 		{Type: FrameBlocked, Offset: maxVarint},
+		{Type: FrameAckEvery},
+		{Type: FrameAckEvery, Every: AckEvery{Flow: 2, Bytes: 1 << 17, Delay: time.Millisecond}},
 		{Type: FrameReset, Code: 9, Reason: []byte("déjà fermé")},
 		{Type: FrameReset, Reason: []byte{}},
 		{Type: FrameChallenge, Data: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}},
@@ -83,7 +87,7 @@ func TestFrameRoundTrip(t *testing.T) {
 
 func TestFrameErrors(t *testing.T) {
 	for _, tt := range []struct{ name, b, want string }{
-		{"unknown type", "\x0b", "frame type"},
+		{"unknown type", "\x0c", "frame type"},
 		{"ack of more than 64 ranges", "\x02\x00\x7f\xff\x00\x40\x40\x00" + strings.Repeat("\x00\x00", 64), "64 ranges"},
 		{"ack of a vast count", "\x02\x00\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00", "64 ranges"},
 		{"ack whose first range is too long", "\x02\x00\x05\x00\x00\x06", "below packet number 0"},
