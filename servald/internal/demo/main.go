@@ -37,6 +37,12 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
 	if err := run(ctx, int64(size)); err != nil {
+		switch ctx.Err() {
+		case context.Canceled:
+			err = errors.New("interrupted")
+		case context.DeadlineExceeded:
+			err = fmt.Errorf("not done after %v: %w", *limit, err)
+		}
 		fmt.Fprintln(os.Stderr, "\ndemo failed:", err)
 		os.Exit(1)
 	}
