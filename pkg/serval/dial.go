@@ -3,6 +3,7 @@ package serval
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -91,6 +92,9 @@ func (a *attempt) open(ctx context.Context, service string, datagram bool, share
 	}
 	if a.name, err = sal.ParseName(service); err != nil {
 		return nil, err
+	}
+	if a.name.IsWildcard() {
+		return nil, fmt.Errorf("%v stands for many services and can only be served; dial one service below it", a.name)
 	}
 	if self := n.id.Peer(); !self.MayDial(a.name) {
 		return nil, because(ErrNotAuthorized, "this node's certificate does not allow it to dial %v; join with a token that does", a.name)
