@@ -57,8 +57,8 @@ func save(file []string, write func(*os.File) error) error {
 		return write(os.Stdout)
 	}
 	w, err := os.Create(file[0])
-	if err != nil {
-		return err
+	if err == nil {
+		err = cmp.Or(write(w), w.Close())
 	}
-	return cmp.Or(write(w), w.Close())
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -50,10 +51,10 @@ func (c Config) fromEnv() (Config, error) {
 	}
 	if token := os.Getenv("SERVAL_TOKEN"); token != "" {
 		err = c.joinGossip(token)
-	} else if path, ok := control.FindSocket(); ok {
+	} else if path, ok := control.FindSocket(); ok && answers(path) {
 		err = c.useDaemon(path)
-	} else if os.Getenv("SERVAL_SOCKET") != "" {
-		err = fmt.Errorf("no servald answers at SERVAL_SOCKET=%s; start one with servald run, or unset it", os.Getenv("SERVAL_SOCKET"))
+	} else if path := os.Getenv("SERVAL_SOCKET"); path != "" {
+		err = fmt.Errorf("no servald answers at SERVAL_SOCKET=%s; start one with servald run, or unset it", path)
 	}
 	if err != nil {
 		return c, err
@@ -68,6 +69,17 @@ func (c Config) fromEnv() (Config, error) {
 		c.Resolver = resolver.Chain{static, c.Resolver}
 	}
 	return c, nil
+}
+
+// answers reports whether somebody listens at a socket: a servald that was
+// killed leaves its file behind.
+func answers(path string) bool {
+	c, err := net.DialTimeout("unix", path, daemonTimeout)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 func listenFromEnv() (list []netip.AddrPort, err error) {
