@@ -9,8 +9,6 @@ func (m *model) enter(to mode, now Time) {
 	case down:
 		m.bw.rotate()
 		m.wait = m.probeWait()
-	case refill:
-		m.bwLo = 0
 	case probeUp:
 		m.fullBW = m.bw.value()
 	case probeRTT:
@@ -21,13 +19,16 @@ func (m *model) enter(to mode, now Time) {
 // probeWait says how long to cruise before probing again: two to three seconds,
 // or as many round trips as a Reno flow of this window would take to grow by
 // one packet each, so that neither starves the other (draft section 4.3.3.5).
+// Unlike in the draft those vary too, by a quarter, or else flows that share a
+// bottleneck keep the order in which they probe, and with it their shares.
 func (m *model) probeWait() time.Duration {
 	m.rng ^= m.rng << 13
 	m.rng ^= m.rng >> 7
 	m.rng ^= m.rng << 17
-	wall := 2*time.Second + time.Duration(m.rng%1000)*time.Millisecond
-	packets := min(m.bdp(1)/float64(m.mss), 63)
-	return min(wall, time.Duration(packets)*m.minRTT)
+	luck := float64(m.rng>>11) / (1 << 53)
+	wall := time.Duration((2 + luck) * 1e9)
+	packets := min(m.bdp(1)/float64(m.mss), 48) * (0.75 + luck/2)
+	return min(wall, time.Duration(packets*float64(m.minRTT)))
 }
 
 // step runs the phase machine after an acknowledgement:

@@ -95,16 +95,31 @@ func TestRateChange(t *testing.T) {
 // for a queue.
 func TestLAN(t *testing.T) {
 	long(t)
-	for _, loss := range []float64{0, 0.001, 0.01} {
-		w, a, b := pair(1, 10e9/8, 100*time.Microsecond, func(f, back *wire) { f.loss, f.queue = loss, 4<<20 })
+	for _, tc := range []struct {
+		rate, loss float64
+		after, run time.Duration
+		queue      time.Duration // at most, after startup
+	}{
+		{10e9, 0, 200 * time.Millisecond, 300 * time.Millisecond, 2 * time.Millisecond},
+		{10e9, 0.001, 200 * time.Millisecond, 300 * time.Millisecond, 2 * time.Millisecond},
+		{10e9, 0.01, 200 * time.Millisecond, 300 * time.Millisecond, 2 * time.Millisecond},
+		{1e9, 0, 200 * time.Millisecond, 300 * time.Millisecond, 12 * time.Millisecond},
+		{100e6, 0, 12 * time.Second, 3 * time.Second, 15 * time.Millisecond},
+		{10e6, 0, 12 * time.Second, 3 * time.Second, 60 * time.Millisecond},
+	} {
+		w, a, b := pair(1, tc.rate/8, 100*time.Microsecond, func(f, back *wire) { f.loss, f.queue = tc.loss, 4<<20 })
 		a.bulk(0)
-		w.run(w.now.Add(200*time.Millisecond), never)
+		w.run(w.now.Add(tc.after), never)
 		from, at := b.got, w.now
-		w.run(w.now.Add(300*time.Millisecond), never)
-		got := float64(b.got-from) * 8 / w.now.Sub(at).Seconds() / 10e9
-		t.Logf("loss %.1f%%: %.3f of 10 Gbit/s, queue max %v, %s", loss*100, got, a.out.maxWait.Round(1e4), a.debug())
+		a.out.resetStats()
+		w.run(w.now.Add(tc.run), never)
+		got := float64(b.got-from) * 8 / w.now.Sub(at).Seconds() / tc.rate
+		t.Logf("%5.0fM loss %.1f%%: %.3f of the link, queue max %v, %s", tc.rate/1e6, tc.loss*100, got, a.out.maxWait.Round(1e4), a.debug())
 		if got < 0.8 {
-			t.Errorf("loss %v: only %.2f of 10 Gbit/s", loss, got)
+			t.Errorf("%.0f Mbit/s, loss %v: only %.2f of the link", tc.rate/1e6, tc.loss, got)
+		}
+		if a.out.maxWait > tc.queue {
+			t.Errorf("%.0f Mbit/s, loss %v: a queue of %v", tc.rate/1e6, tc.loss, a.out.maxWait)
 		}
 	}
 }

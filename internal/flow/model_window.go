@@ -1,0 +1,85 @@
+package flow
+
+import "math"
+
+// lan reports a path too short to pace: timers are coarser than its round trip.
+func (m *model) lan() bool { return m.minRTT > 0 && m.minRTT < lanRTT }
+
+// pacingRate returns bytes per second.
+func (m *model) pacingRate() float64 {
+	if m.lan() {
+		return 1e12
+	}
+	return m.bandwidth() * m.pacingGain()
+}
+
+func (m *model) pacingGain() float64 {
+	switch m.mode {
+	case startup:
+		return startupGain
+	case drain:
+		return 0.5
+	case probeUp:
+		return 1.25
+	case down:
+		return 0.9
+	case probeRTT:
+		return 1
+	}
+	return 0.99 // cruise, refill: a hair under, so that no queue creeps up
+}
+
+// cwnd returns how many bytes may be in flight.
+func (m *model) cwnd() int {
+	least := minCwndPackets * m.mss
+	if m.silent {
+		return least
+	}
+	if m.bw.value() == 0 {
+		return initialCwnd * m.mss
+	}
+	gain := cruiseCwndGain
+	switch m.mode {
+	case startup, probeUp:
+		gain = probeCwndGain
+	case probeRTT:
+		return max(least, int(m.bdp(0.5)))
+	}
+	w := m.bdp(1) + max(m.bdp(gain-1)+m.fair(), m.extra.value()+3*m.quantum())
+	if m.lan() {
+		// The receiver acknowledges by the millisecond and wakes up late at
+		// times, and the kernel's socket buffer is the queue: let several
+		// milliseconds be on their way, no more than that buffer holds.
+		w = max(w, min(max(m.bandwidth()*0.008, 64<<10), 1<<20))
+		w = min(w, 3<<20)
+	}
+	c := int(w)
+	if m.inflightHi > 0 {
+		hi := m.inflightHi
+		if m.mode == cruise || m.mode == down {
+			hi = hi * 85 / 100
+		}
+		c = min(c, hi)
+	}
+	return max(c, least)
+}
+
+// Where several flows fill a queue, the windows and not the pacing decide who
+// gets how much. The draft's window of twice the bandwidth-delay product holds
+// a queue of a round trip, takes most of the link from BBRv1 and keeps whatever
+// shares two flows happen to have. A smaller multiple, and a part that grows as
+// the root of the product, have equal shares as their only balance; the sizes
+// were tuned against cubic and BBRv1 (docs/flow-engine.md).
+const (
+	cruiseCwndGain = 1.25
+	probeCwndGain  = 2.25
+	fairShare      = 4.0
+)
+
+// fair is the part of the window that is not in proportion to the rate.
+func (m *model) fair() float64 { return fairShare * math.Sqrt(m.bdp(1)*float64(m.mss)) }
+
+// quantum is the size of a paced train.
+func (m *model) quantum() float64 {
+	return max(min(m.bandwidth()*0.001, maxTrain), float64(2*m.mss))
+}
