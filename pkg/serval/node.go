@@ -52,6 +52,7 @@ type Node struct {
 	mu        sync.Mutex
 	listeners map[sal.Name]*Listener
 	links     map[*link]struct{}
+	byToken   map[[16]byte]*link // by what the peer would reset it with
 	closing   bool
 }
 
@@ -74,7 +75,7 @@ type entry struct {
 func NewNode(cfg Config) (*Node, error) {
 	cfg = cfg.withDefaults()
 	n := &Node{cfg: cfg, id: cfg.Identity, log: cfg.Logger, epoch: time.Now(), quit: make(chan struct{}),
-		listeners: make(map[sal.Name]*Listener), links: make(map[*link]struct{})}
+		listeners: make(map[sal.Name]*Listener), links: make(map[*link]struct{}), byToken: make(map[[16]byte]*link)}
 	if n.id == nil {
 		id, _, err := identity.Ephemeral(time.Now())
 		if err != nil {
@@ -187,11 +188,13 @@ func (n *Node) addLink(l *link) error {
 		return errNodeClosed
 	}
 	n.links[l] = struct{}{}
+	n.byToken[l.token] = l
 	return nil
 }
 
 func (n *Node) removeLink(l *link) {
 	n.mu.Lock()
 	delete(n.links, l)
+	delete(n.byToken, l.token)
 	n.mu.Unlock()
 }

@@ -1,7 +1,6 @@
 package serval
 
 import (
-	"crypto/subtle"
 	"time"
 
 	"github.com/serval-net/serval/internal/handshake"
@@ -17,42 +16,34 @@ import (
 // other busy.
 const statelessReset = sal.ShortHeaderLen + 16
 
-// resetsPerSecond bounds what unknown flows make this node send or look up.
-const resetsPerSecond = 100
+// resetsPerSecond bounds what unknown flows make this node send. After a restart
+// it is also how many connections a second learn of it.
+const resetsPerSecond = 1000
 
 // unknown answers a packet for a flow that this node does not have.
 func (n *Node) unknown(b *underlay.Batch, pkt []byte, t sal.Type, id sal.FlowID) {
-	if !n.resets.allow(time.Now()) {
-		return
+	switch {
+	case t == sal.TypeRST && len(pkt) == statelessReset:
+		n.resetBy(id, [16]byte(pkt[sal.ShortHeaderLen:]))
+	case t != sal.TypeRST && len(pkt) > statelessReset && n.resets.allow(time.Now()):
+		token := handshake.ResetToken(n.id, id)
+		out := append(sal.AppendShort(make([]byte, 0, statelessReset), sal.TypeRST, false, 0, id, 0), token[:]...)
+		b.Socket.Send(out, len(out), b.From)
 	}
-	if t == sal.TypeRST && len(pkt) == statelessReset {
-		n.resetBy(b, id, [16]byte(pkt[sal.ShortHeaderLen:]))
-		return
-	}
-	if len(pkt) <= statelessReset || t == sal.TypeRST {
-		return
-	}
-	token := handshake.ResetToken(n.id, id)
-	out := append(sal.AppendShort(make([]byte, 0, statelessReset), sal.TypeRST, false, 0, id, 0), token[:]...)
-	b.Socket.Send(out, len(out), b.From)
 }
 
 // resetBy ends the connection whose peer, by the token, has lost it. The flow
-// ID is the peer's, so the table is no help; this is rare and rate-limited.
-func (n *Node) resetBy(b *underlay.Batch, remote sal.FlowID, token [16]byte) {
-	for _, l := range n.allLinks() {
-		if l.lostBy(remote, token) {
-			n.wg.Add(1)
-			go func() { // not on the reader: the link may be busy with us
-				defer n.wg.Done()
-				l.fail(because(ErrReset, "the peer no longer knows this connection; it was restarted"))
-			}()
-			return
-		}
+// ID is the peer's, so the flow table is no help.
+func (n *Node) resetBy(remote sal.FlowID, token [16]byte) {
+	n.mu.Lock()
+	l := n.byToken[token]
+	n.mu.Unlock()
+	if l == nil || l.paths[0].flow.Remote != remote {
+		return
 	}
-}
-
-// lostBy reports whether the token is the one the peer gave for its flow.
-func (l *link) lostBy(remote sal.FlowID, token [16]byte) bool {
-	return l.paths[0].flow.Remote == remote && subtle.ConstantTimeCompare(token[:], l.token[:]) == 1
+	n.wg.Add(1)
+	go func() { // not on the reader: the link may be busy with us
+		defer n.wg.Done()
+		l.fail(because(ErrReset, "the peer no longer knows this connection; it was restarted"))
+	}()
 }
