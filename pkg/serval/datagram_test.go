@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,6 +138,39 @@ func TestPacketConn(t *testing.T) {
 	sentence(t, err, ErrNoService, "serval.Addr")
 	_, err = q.WriteTo([]byte("x"), &Addr{Service: "svc:nobody"})
 	sentence(t, err, ErrNoService, "svc:nobody")
+}
+
+// TestPacketConnOneDial: many first datagrams to one service share a connection.
+func TestPacketConnOneDial(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.delay(1, 2, time.Millisecond)
+	client, server := l.node(1), l.node(2)
+	p, err := server.ListenPacket("svc:echo")
+	must(t, err)
+	defer p.Close()
+	q, err := client.ListenPacket("svc:asker")
+	must(t, err)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := q.WriteTo([]byte("hello"), &Addr{Service: "svc:echo"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	buf := make([]byte, 10)
+	for range 8 {
+		if _, _, err := p.ReadFrom(buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := server.Stats().Connections; n != 1 {
+		t.Errorf("8 first datagrams made %d connections", n)
+	}
+	must(t, q.Close())
+	eventually(t, "the connection ends with the PacketConn", func() bool { return server.Stats().Connections == 0 })
 }
 
 // TestStreamToDatagramService: the two kinds of service do not mix.

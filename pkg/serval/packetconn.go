@@ -20,8 +20,16 @@ type PacketConn struct {
 	inbox    *inbox
 
 	mu       sync.Mutex
-	dialled  map[string]*link // by service
+	closed   bool
+	dialled  map[string]*outgoing // by service
 	accepted map[sal.FlowID]*link
+}
+
+// outgoing is the connection to a service that someone wrote to first.
+type outgoing struct {
+	once sync.Once
+	link *link
+	err  error
 }
 
 var _ net.PacketConn = (*PacketConn)(nil)
@@ -29,7 +37,7 @@ var _ net.PacketConn = (*PacketConn)(nil)
 // ListenPacket makes this node an instance of a datagram service.
 func (n *Node) ListenPacket(service string) (*PacketConn, error) {
 	p := &PacketConn{node: n, inbox: newInbox(),
-		dialled: make(map[string]*link), accepted: make(map[sal.FlowID]*link)}
+		dialled: make(map[string]*outgoing), accepted: make(map[sal.FlowID]*link)}
 	l, err := n.listen(service, p)
 	if err != nil {
 		return nil, err
@@ -83,29 +91,42 @@ func (p *PacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// dial returns the connection to a service, opening it the first time.
+// dial returns the connection to a service, opening it the first time. Whoever
+// writes to it meanwhile waits for the same one.
 func (p *PacketConn) dial(service string) (*link, error) {
 	p.mu.Lock()
-	l := p.dialled[service]
-	p.mu.Unlock()
-	if l != nil {
-		return l, nil
+	o := p.dialled[service]
+	if o == nil {
+		o = new(outgoing)
+		p.dialled[service] = o
 	}
-	c, err := p.node.dial(context.Background(), service, true, p.inbox)
-	if err != nil {
-		return nil, err
-	}
-	p.mu.Lock()
-	p.dialled[service] = c.link
 	p.mu.Unlock()
-	c.link.whenOver(func() {
+	o.once.Do(func() { o.open(p, service) })
+	return o.link, o.err
+}
+
+func (o *outgoing) open(p *PacketConn, service string) {
+	forget := func() {
 		p.mu.Lock()
-		if p.dialled[service] == c.link {
+		if p.dialled[service] == o {
 			delete(p.dialled, service)
 		}
 		p.mu.Unlock()
-	})
-	return c.link, nil
+	}
+	c, err := p.node.dial(context.Background(), service, true, p.inbox)
+	if err != nil {
+		o.err = err
+		forget()
+		return
+	}
+	p.mu.Lock()
+	o.link = c.link
+	closed := p.closed
+	p.mu.Unlock()
+	c.link.whenOver(forget)
+	if closed {
+		c.link.abort(flowset.ResetAborted, "closed")
+	}
 }
 
 // Close withdraws the service and ends its connections.
@@ -113,9 +134,12 @@ func (p *PacketConn) Close() error {
 	p.listener.Close()
 	p.inbox.close(net.ErrClosed)
 	p.mu.Lock()
+	p.closed = true
 	var all []*link
-	for _, l := range p.dialled {
-		all = append(all, l)
+	for _, o := range p.dialled {
+		if o.link != nil {
+			all = append(all, o.link)
+		}
 	}
 	for _, l := range p.accepted {
 		all = append(all, l)
