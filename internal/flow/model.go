@@ -67,6 +67,8 @@ type model struct {
 	probedAt Time // last time the queue was known to be empty
 	rttDone  Time // end of probeRTT, 0 until inflight is low
 
+	near lanModel // instead of all this on a LAN
+
 	// rounds
 	round     uint64
 	roundEnd  uint64 // delivered count that ends it

@@ -18,6 +18,7 @@ func (m *model) onAck(s *sample) {
 	}
 	m.updateFall(s, newRound)
 	m.updateExtra(s, newRound)
+	m.updateLAN(s, newRound)
 	m.updateLoss(s, newRound)
 	m.step(s, newRound)
 }

@@ -35,6 +35,9 @@ func (m *model) cwnd() int {
 	if m.silent {
 		return least
 	}
+	if m.lan() {
+		return max(least, m.lanWindow())
+	}
 	if m.bw.value() == 0 {
 		return initialCwnd * m.mss
 	}
@@ -46,13 +49,6 @@ func (m *model) cwnd() int {
 		return max(least, int(m.bdp(0.5)))
 	}
 	w := m.bdp(1) + max(m.bdp(gain-1)+m.fair(), m.extra.value()+3*m.quantum())
-	if m.lan() {
-		// The receiver acknowledges by the millisecond and wakes up late at
-		// times, and the kernel's socket buffer is the queue: let several
-		// milliseconds be on their way, no more than that buffer holds.
-		w = max(w, min(max(m.bandwidth()*0.008, 64<<10), 1<<20))
-		w = min(w, 3<<20)
-	}
 	c := int(w)
 	if m.inflightHi > 0 {
 		hi := m.inflightHi
