@@ -133,12 +133,12 @@ func (a *attempt) allDeclined() bool {
 	return !slices.ContainsFunc(a.list, func(c candidate) bool { return !a.declined[c.addr] })
 }
 
-// grace is how long to wait after the last refusal: as long again as that took.
+// grace is how long to wait after the last refusal: twice as long as that took.
 // A refusal is not authenticated, so whoever sees a SYN can forge one and be
 // faster; the genuine answer is still welcome.
 func (a *attempt) grace(from netip.AddrPort) time.Duration {
-	const least = 10 * time.Millisecond
-	return min(max(time.Since(a.asked[from].last), least), a.node.cfg.TryNext)
+	const least = 20 * time.Millisecond
+	return min(max(2*time.Since(a.asked[from].last), least), a.node.cfg.TryNext)
 }
 
 // rtt is the round trip that the winner's answer took, 0 if there were several

