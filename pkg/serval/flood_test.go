@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,15 +41,14 @@ func TestHalfOpenExhaustion(t *testing.T) {
 
 	stop := make(chan struct{})
 	var flood sync.WaitGroup
-	sent := 0
+	var sent atomic.Int64
 	flood.Go(func() {
 		tick := time.NewTicker(time.Millisecond)
 		defer tick.Stop()
 		for {
 			for range 50 {
-				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte(noise(4))), uint16(1024+sent%60000))
+				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte(noise(4))), uint16(1024+sent.Add(1)%60000))
 				l.net.Inject(from, server.at(), synFor("svc:echo"))
-				sent++
 			}
 			select {
 			case <-tick.C:
@@ -60,7 +60,7 @@ func TestHalfOpenExhaustion(t *testing.T) {
 	const threshold = 256 // handshake.Config.CookieThreshold's default
 	eventually(t, "the server asks for cookies", func() bool { return server.Stats().Flows > threshold*9/10 })
 	heap := heapInUse()
-	for i := range 5 {
+	for i := 0; i < 5 || sent.Load() < 20_000; i++ {
 		must(t, ask(old, "during"))
 		c := l.dial(client, "svc:echo")
 		if err := ask(c, "a newcomer"); err != nil {
@@ -74,7 +74,7 @@ func TestHalfOpenExhaustion(t *testing.T) {
 	grown := int(heapInUse()) - int(heap)
 	close(stop)
 	flood.Wait()
-	t.Logf("%d SYNs, %d cookies to the newcomers, heap grew by %d KiB", sent, seen.get(sal.TypeCookie), grown>>10)
+	t.Logf("%d SYNs, %d cookies to the newcomers, heap grew by %d KiB", sent.Load(), seen.get(sal.TypeCookie), grown>>10)
 	if seen.get(sal.TypeCookie) == 0 {
 		t.Error("the newcomers were not asked for a cookie")
 	}
