@@ -24,6 +24,7 @@ type Config struct {
 	RTT           time.Duration // sample from the handshake, 0 if none
 	LinkMTU       int           // UDP payload that the local interface carries, 0 if unknown
 	Seed          uint64        // randomises probing; any value
+	Route         *Route        // shared by the flows to one host; nil for one of its own
 }
 
 // Flow is one path of a connection: <interface address, flowID> on both sides.
@@ -77,7 +78,10 @@ func New(now Time, c Config) *Flow {
 	if c.RTT > 0 {
 		f.rtt.sample(c.RTT)
 	}
-	f.model.init(now, f.mtu.current, c.RTT, c.Seed)
+	if c.Route == nil {
+		c.Route = new(Route)
+	}
+	f.model.init(now, f.mtu.current, c.RTT, c.Seed, c.Route)
 	f.loss.init()
 	f.lastHeard = now
 	return f

@@ -67,7 +67,9 @@ type model struct {
 	probedAt Time // last time the queue was known to be empty
 	rttDone  Time // end of probeRTT, 0 until inflight is low
 
-	near lanModel // instead of all this on a LAN
+	route *Route
+	local bool     // the path is a LAN
+	near  lanModel // what takes the place of all this there
 
 	// rounds
 	round     uint64
@@ -97,10 +99,12 @@ func (f *maxFilter) add(v float64)  { f.cur = max(f.cur, v) }
 func (f *maxFilter) rotate()        { f.prev, f.cur = f.cur, 0 }
 func (f *maxFilter) value() float64 { return max(f.cur, f.prev) }
 
-func (m *model) init(now Time, mss int, rtt time.Duration, seed uint64) {
-	*m = model{mss: mss, phaseAt: now, probedAt: now, rng: seed*0x9e3779b97f4a7c15 | 1}
+func (m *model) init(now Time, mss int, rtt time.Duration, seed uint64, route *Route) {
+	*m = model{mss: mss, phaseAt: now, probedAt: now, rng: seed*0x9e3779b97f4a7c15 | 1, route: route}
 	if rtt > 0 {
 		m.minRTT, m.minRTTAt = rtt, now
+		route.sample(now, rtt)
+		m.classify()
 	} else {
 		rtt = 10 * time.Millisecond
 	}

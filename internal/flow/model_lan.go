@@ -64,7 +64,7 @@ func (m *model) updateLAN(s *sample, newRound bool) {
 	if rtt == 0 {
 		rtt = s.rtt
 	}
-	m.near.onRound(rtt, m.minRTT, m.roundLost > 0, m.mss)
+	m.near.onRound(rtt, m.least(), m.roundLost > 0, m.mss)
 }
 
 // lanWindow is the window in bytes.

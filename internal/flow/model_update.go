@@ -44,6 +44,8 @@ func (m *model) updateRTT(s *sample) {
 	if s.rtt <= 0 {
 		return
 	}
+	m.route.sample(s.now, s.rtt)
+	m.classify()
 	if m.roundRTT == 0 || s.rtt < m.roundRTT {
 		m.roundRTT = s.rtt
 	}

@@ -1,9 +1,32 @@
 package flow
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // lan reports a path too short to pace: timers are coarser than its round trip.
-func (m *model) lan() bool { return m.minRTT > 0 && m.minRTT < lanRTT }
+func (m *model) lan() bool { return m.local }
+
+// classify decides whether the path is a LAN by the least round trip to that
+// host.
+func (m *model) classify() {
+	switch least := m.least(); {
+	case least == 0:
+	case least < lanRTT:
+		m.local = true
+	case least > lanLeave:
+		m.local = false
+	}
+}
+
+// least is the shortest round trip that this flow or its neighbours know.
+func (m *model) least() time.Duration {
+	if r := m.route.rtt(); r > 0 && (m.minRTT == 0 || r < m.minRTT) {
+		return r
+	}
+	return m.minRTT
+}
 
 // pacingRate returns bytes per second.
 func (m *model) pacingRate() float64 {

@@ -50,6 +50,7 @@ func (n *Node) establish(e *establishment) (*link, error) {
 		PeerWindow: uint64(ses.PeerParams.Window), Patience: n.cfg.Patience, Datagram: ses.PeerParams.Datagram})
 	f := flow.New(now, flow.Config{
 		Local: ses.Local, Remote: ses.Remote, RTT: e.rtt, LinkMTU: e.socket.MTU(), Seed: n.seed + uint64(ses.Local),
+		Route:  n.routes.to(e.from.Addr()),
 		Sealer: seal.NewSealer(ses.Suite, ses.SendSecret, 0), Opener: seal.NewOpener(ses.Suite, ses.RecvSecret, 0),
 	})
 	l.set.AddFlow(f)

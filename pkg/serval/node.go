@@ -41,6 +41,7 @@ type Node struct {
 	responder *handshake.Responder
 	openers   openers
 	health    health
+	routes    routes
 	resets    limiter
 	reports   limiter
 	stats     counters
