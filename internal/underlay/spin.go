@@ -8,20 +8,20 @@ import (
 // Polling pays when the next datagram comes sooner than the processor would
 // wake from its sleep, which takes some 55 us on a virtual machine.
 const (
-	spinFor   = 50 * time.Microsecond  // longest poll
+	spinFor   = 100 * time.Microsecond // longest poll
 	trialFor  = 150 * time.Microsecond // longest poll of a trial
 	nearBy    = 250 * time.Microsecond // a gap that may be two wake-ups
 	pause     = 10 * time.Millisecond  // a gap after which all starts afresh
-	startNear = 8                      // near gaps that start a trial
-	trialLen  = 16                     // polls in a trial
+	startNear = 4                      // near gaps that start a trial
+	trialLen  = 12                     // polls in a trial
 	maxCredit = 16
-	minRest   = 20 * time.Millisecond // between trials, doubled after each failure
-	maxRest   = time.Second
+	minRest   = 5 * time.Millisecond // between trials, doubled after each failure
+	maxRest   = 500 * time.Millisecond
 )
 
 // spin decides how long a reader polls its empty socket before it sleeps.
 //
-//	off ── several near gaps, rested ──▸ trial ── most gaps < 50 us ──▸ on
+//	off ── several near gaps, rested ──▸ trial ── most gaps < 100 us ──▸ on
 //	 ▴─────────────── few hits ───────────┘                            │
 //	 └───────────────────────────── credit used up ────────────────────┘
 //

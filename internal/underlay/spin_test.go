@@ -51,7 +51,7 @@ func TestSpinKeepsFastTraffic(t *testing.T) {
 
 func TestSpinLeavesSlowTraffic(t *testing.T) {
 	useCPUs(t, 2)
-	for _, gap := range []time.Duration{60 * us, 100 * us, 180 * us, 300 * us, 5 * time.Millisecond} {
+	for _, gap := range []time.Duration{120 * us, 180 * us, 300 * us, 5 * time.Millisecond} {
 		var s spin
 		var now time.Duration
 		traffic(&s, &now, 100, 15*us, 55*us) // on

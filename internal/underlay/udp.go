@@ -22,7 +22,7 @@ type UDP struct {
 	Loopback bool
 
 	// NoSpin keeps readers from polling for the next datagram, for up to
-	// 50 us, before they sleep. They do so only while datagrams follow each
+	// 100 us, before they sleep. They do so only while datagrams follow each
 	// other that closely, which makes request/response several times faster
 	// at the cost of CPU, and only one reader of a process at a time. Only
 	// Linux sockets spin.
