@@ -36,7 +36,7 @@ func (c *Conn) Receive(now flow.Time, f *flow.Flow, pkt []byte, to Sink) error {
 	}
 	plain, err := f.Opener.Open(make([]byte, 0, len(pkt)), pkt[:h.Len], pkt[h.Len:], pn, h.Phase)
 	if err != nil {
-		return ErrAuth
+		return c.forged(err)
 	}
 	if c.err != nil {
 		c.remind(now, &h)

@@ -42,7 +42,7 @@ type asked struct {
 
 // run asks candidates until one answers well.
 func (a *attempt) run(ctx context.Context, d *dialing) error {
-	a.ask()
+	a.ask(ctx)
 	timer := time.NewTimer(a.pause())
 	a.node.prepare()
 	defer timer.Stop()
@@ -52,7 +52,7 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 			if a.allDeclined() {
 				return a.last
 			}
-			a.ask()
+			a.ask(ctx)
 			timer.Reset(a.pause())
 		case ans := <-d.answers:
 			done, err := a.hear(&ans)
@@ -67,7 +67,7 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 				timer.Reset(a.grace(ans.from))
 				continue
 			}
-			a.ask()
+			a.ask(ctx)
 			timer.Reset(a.pause())
 		case <-a.node.quit:
 			return errNodeClosed
@@ -85,9 +85,12 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 
 // ask sends the SYN to the next candidate that has not declined; after the last
 // it starts over.
-func (a *attempt) ask() {
+func (a *attempt) ask(ctx context.Context) {
 	if a.next > 0 {
 		a.markSilent(a.list[(a.next-1)%len(a.list)].addr)
+		if a.next%len(a.list) == 0 {
+			a.resolveAgain(ctx)
+		}
 	}
 	for a.declined[a.list[a.next%len(a.list)].addr] {
 		a.next++
@@ -125,6 +128,25 @@ func (a *attempt) pause() time.Duration {
 func (a *attempt) markSilent(addr netip.AddrPort) {
 	if s := a.asked[addr]; s != nil && time.Since(s.first) >= a.node.cfg.TryNext {
 		a.node.health.silent(addr)
+		a.report(addr, false)
+	}
+}
+
+// resolveAgain asks for candidates anew after all known ones had their chance:
+// instances may have come, gone or moved. Those that declined stay known.
+func (a *attempt) resolveAgain(ctx context.Context) {
+	list, err := a.node.candidates(ctx, a.name)
+	if err == nil && slices.ContainsFunc(list, func(c candidate) bool { return !a.declined[c.addr] }) {
+		a.list, a.next = list, len(list) // rounds go on being counted
+	}
+}
+
+func (a *attempt) report(addr netip.AddrPort, ok bool) {
+	for i := range a.list {
+		if a.list[i].addr == addr {
+			a.node.report(&a.list[i], ok)
+			return
+		}
 	}
 }
 

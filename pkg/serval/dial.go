@@ -113,6 +113,7 @@ func (a *attempt) open(ctx context.Context, service string, datagram bool, share
 		return nil, err
 	}
 	n.health.answered(a.won.from)
+	a.report(a.won.from, true)
 	l, err := n.establish(&establishment{session: a.session, from: a.won.from, socket: a.won.socket,
 		dialled: true, open: a.third, rtt: a.rtt(), inbox: shared})
 	if err != nil {

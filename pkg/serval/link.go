@@ -61,8 +61,10 @@ type path struct {
 // Output implements netstack.Link.
 func (l *link) Output(c netstack.Chunk) {
 	l.mu.Lock()
+	now := l.node.now()
 	l.set.Write(c)
-	l.pump(l.node.now())
+	l.live.active(now)
+	l.pump(now)
 	ack := l.accepted()
 	l.mu.Unlock()
 	l.ep.Ack(ack)
@@ -133,6 +135,9 @@ func (l *link) receive(data []byte, seg int, id sal.FlowID) (rest []byte) {
 		data = data[len(pkt):]
 	}
 	s.flush()
+	if len(s.full)+len(s.datagrams) > 0 {
+		l.live.active(now)
+	}
 	ack := l.accepted()
 	l.pongs.update(l.set.Pongs())
 	l.mu.Unlock()
@@ -388,7 +393,9 @@ func (l *link) sendDatagram(b []byte) error {
 	if err := l.set.SendDatagram(b); err != nil {
 		return err
 	}
-	l.pump(l.node.now())
+	now := l.node.now()
+	l.live.active(now)
+	l.pump(now)
 	return nil
 }
 

@@ -10,7 +10,7 @@ const (
 	// firstProbe is how long after the last sign of activity an otherwise
 	// silent connection asks whether the peer is still there; the interval
 	// then doubles up to keepAlive, which also holds NAT bindings.
-	firstProbe = time.Second
+	firstProbe = 2 * time.Second
 	keepAlive  = 15 * time.Second
 )
 
@@ -18,11 +18,9 @@ const (
 // seldom later, so that a reader whose peer died learns of it and an idle
 // connection costs next to nothing.
 type liveness struct {
-	last  flow.Time // last packet heard
-	every time.Duration
-	next  flow.Time
-	probe bool // the packet on its way is ours
-
+	last        flow.Time // last packet heard
+	every       time.Duration
+	next        flow.Time
 	closedSince flow.Time // first report that the peer's port is closed; see refused
 	reports     int
 }
@@ -31,16 +29,17 @@ func (v *liveness) start(now flow.Time) {
 	v.every, v.last, v.next = firstProbe, now, now.Add(firstProbe)
 }
 
-// heard records an authentic packet; the answer to a probe is no activity.
+// heard records an authentic packet, whatever it brought.
 func (v *liveness) heard(now flow.Time) {
 	v.last = now
 	v.closedSince, v.reports = 0, 0
-	if v.probe {
-		v.probe = false
-	} else {
-		v.every = firstProbe
-	}
-	v.next = min(v.next, now.Add(v.every))
+}
+
+// active records that the application sent or received something; probes, and
+// answers to them, are not that.
+func (v *liveness) active(now flow.Time) {
+	v.every = firstProbe
+	v.next = min(v.next, now.Add(firstProbe))
 }
 
 func (v *liveness) deadline() flow.Time {
@@ -63,7 +62,6 @@ func (v *liveness) due(now flow.Time) bool {
 		v.next = quiet // there was traffic meanwhile
 		return false
 	}
-	v.probe = true
 	v.every = min(2*v.every, keepAlive)
 	v.next = now.Add(v.every)
 	return true

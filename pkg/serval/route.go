@@ -19,6 +19,14 @@ type candidate struct {
 	node identity.NodeID
 	addr netip.AddrPort
 	rank int // of its address among the instance's
+	from resolver.Instance
+}
+
+// report tells the resolver how an instance fared, if it wants to know.
+func (n *Node) report(c *candidate, ok bool) {
+	if f, wants := n.cfg.Resolver.(resolver.Feedback); wants {
+		f.Report(c.from, ok)
+	}
 }
 
 // maxCandidates bounds how many rules one dial considers.
@@ -83,7 +91,7 @@ func (n *Node) order(found []resolver.Instance) []candidate {
 			if n.sockets.pick(a.Addr()) == nil {
 				continue // no interface of that family
 			}
-			out = append(out, candidate{in.Node, a, rank})
+			out = append(out, candidate{in.Node, a, rank, in.Instance})
 			rank++
 		}
 	}

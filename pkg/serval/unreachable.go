@@ -18,7 +18,7 @@ import (
 // was heard, is the peer taken for dead: a host that moved away leaves silence
 // behind, not closed ports.
 const (
-	deadAfter   = 400 * time.Millisecond
+	deadAfter   = 400 * time.Millisecond // or three round trips, if that is longer
 	deadProbe   = 50 * time.Millisecond
 	deadReports = 2
 )
@@ -59,20 +59,20 @@ func (l *link) refused(u underlay.Unreachable) {
 		return
 	}
 	now := l.node.now()
-	if l.live.refused(now) {
+	if l.live.refused(now, max(deadAfter, 3*l.paths[0].flow.RTT())) {
 		l.set.Fail(because(ErrReset, "the peer's process is gone: nothing listens at %v any more", u.To))
 	}
 	l.pump(now)
 }
 
 // refused counts a report. It reports whether the peer is to be taken for dead.
-func (v *liveness) refused(now flow.Time) bool {
+func (v *liveness) refused(now flow.Time, patience time.Duration) bool {
 	if v.closedSince == 0 {
 		v.closedSince = now
 	}
 	v.reports++
 	v.next = min(v.next, now.Add(deadProbe))
-	return v.reports >= deadReports && now.Sub(v.closedSince) >= deadAfter
+	return v.reports >= deadReports && now.Sub(v.closedSince) >= patience
 }
 
 // closed tells a dial that nobody listens at an address.
