@@ -28,7 +28,6 @@ type end struct {
 	room    []byte
 	source  func() // refills
 	dgrams  int
-	batched []byte
 }
 
 func (e *end) Reserve(n int) []byte {

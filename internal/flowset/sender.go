@@ -35,7 +35,6 @@ type sender struct {
 	fin      bool // the stream ends at end
 	finSent  bool
 	finAcked bool
-	blocked  bool // the peer's window, and nothing else, held data back
 }
 
 type chunk struct {

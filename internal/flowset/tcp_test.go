@@ -50,7 +50,7 @@ type tcpAck struct {
 	rtt                  time.Duration
 	rate                 float64
 	prior, delivered     int
-	inflight, roundTrips int
+	inflight             int
 }
 
 const tcpSize = 1472 // UDP payload of equal weight: 1500 bytes on the link

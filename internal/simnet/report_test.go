@@ -39,7 +39,7 @@ func TestPortUnreachable(t *testing.T) {
 		if got := take(); got != nil {
 			t.Errorf("%+v before it could be", got)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		want := []underlay.Unreachable{{To: gone, Quoted: []byte("hello"), Port: true}}
 		if got := take(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v", got)

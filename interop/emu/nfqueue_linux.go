@@ -10,7 +10,7 @@ import (
 
 // The part of linux/netfilter/nfnetlink_queue.h that an emulator needs.
 const (
-	msgPacket       = unix.NFNL_SUBSYS_QUEUE<<8 | 0
+	msgPacket       = unix.NFNL_SUBSYS_QUEUE << 8
 	msgVerdict      = unix.NFNL_SUBSYS_QUEUE<<8 | 1
 	msgConfig       = unix.NFNL_SUBSYS_QUEUE<<8 | 2
 	msgVerdictBatch = unix.NFNL_SUBSYS_QUEUE<<8 | 3

@@ -92,7 +92,7 @@ func TestSplitFrames(t *testing.T) {
 	if string(frames) != "ff" || string(payload) != "payload" || err != nil {
 		t.Errorf("got %q, %q, %v", frames, payload, err)
 	}
-	if frames = append(frames, 'x'); payload[0] != 'p' {
+	if _ = append(frames, 'x'); payload[0] != 'p' {
 		t.Error("appending to the frames overwrites the payload")
 	}
 	for _, bad := range []string{"", "\x00", "\x00\x01", "\xff\xffx"} {
