@@ -46,11 +46,11 @@ type congestion interface {
 }
 
 type tcpAck struct {
-	pn, next             uint64
-	rtt                  time.Duration
-	rate                 float64
-	prior, delivered     int
-	inflight             int
+	pn, next         uint64
+	rtt              time.Duration
+	rate             float64
+	prior, delivered int
+	inflight         int
 }
 
 const tcpSize = 1472 // UDP payload of equal weight: 1500 bytes on the link
