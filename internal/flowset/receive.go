@@ -106,8 +106,8 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 		return err
 	}
 	f.OnReceived(now, pn, size, eliciting || el)
-	if h.Type == sal.TypeProbe || h.Type == sal.TypeFIN {
-		f.AckNow()
+	if h.Type == sal.TypeProbe || h.Type == sal.TypeFIN || el && !eliciting {
+		f.AckNow() // no data will follow for the answer to ride on
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (s *spin) budget() time.Duration {
 func (s *spin) woke(now, gap time.Duration) {
 	switch {
 	case gap > pause:
-		s.near, s.rest, s.after = 0, 0, 0
+		*s = spin{}
 	case gap > nearBy:
 		s.near = 0
 	default:

@@ -62,8 +62,9 @@ type path struct {
 func (l *link) Output(c netstack.Chunk) {
 	l.mu.Lock()
 	now := l.node.now()
+	n := c.Len()
 	l.set.Write(c)
-	l.live.active(now)
+	l.live.active(now, n)
 	l.pump(now)
 	ack := l.accepted()
 	l.mu.Unlock()
@@ -136,7 +137,7 @@ func (l *link) receive(data []byte, seg int, id sal.FlowID) (rest []byte) {
 	}
 	s.flush()
 	if len(s.full)+len(s.datagrams) > 0 {
-		l.live.active(now)
+		l.live.active(now, s.bytes)
 	}
 	ack := l.accepted()
 	l.pongs.update(l.set.Pongs())
@@ -394,7 +395,7 @@ func (l *link) sendDatagram(b []byte) error {
 		return err
 	}
 	now := l.node.now()
-	l.live.active(now)
+	l.live.active(now, len(b))
 	l.pump(now)
 	return nil
 }

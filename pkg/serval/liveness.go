@@ -9,8 +9,11 @@ import (
 const (
 	// firstProbe is how long after the last sign of activity an otherwise
 	// silent connection asks whether the peer is still there; the interval
-	// then doubles up to keepAlive, which also holds NAT bindings.
-	firstProbe = 2 * time.Second
+	// then doubles up to keepAlive, which also holds NAT bindings. A stream in
+	// full flow (bulkBytes since the last look) that stops is suspicious sooner.
+	firstProbe = 5 * time.Second
+	bulkProbe  = time.Second
+	bulkBytes  = 256 << 10
 	keepAlive  = 15 * time.Second
 )
 
@@ -20,6 +23,7 @@ const (
 type liveness struct {
 	last        flow.Time // last packet heard
 	every       time.Duration
+	bytes       int // of the application, since the last look
 	next        flow.Time
 	closedSince flow.Time // first report that the peer's port is closed; see refused
 	reports     int
@@ -35,11 +39,15 @@ func (v *liveness) heard(now flow.Time) {
 	v.closedSince, v.reports = 0, 0
 }
 
-// active records that the application sent or received something; probes, and
+// active records that the application sent or received n bytes; probes, and
 // answers to them, are not that.
-func (v *liveness) active(now flow.Time) {
+func (v *liveness) active(now flow.Time, n int) {
+	v.bytes += n
 	v.every = firstProbe
-	v.next = min(v.next, now.Add(firstProbe))
+	if v.bytes >= bulkBytes {
+		v.every = bulkProbe
+	}
+	v.next = min(v.next, now.Add(v.every))
 }
 
 func (v *liveness) deadline() flow.Time {
@@ -59,7 +67,7 @@ func (v *liveness) due(now flow.Time) bool {
 		return true
 	}
 	if quiet := v.last.Add(v.every); now < quiet {
-		v.next = quiet // there was traffic meanwhile
+		v.next, v.bytes = quiet, 0 // there was traffic meanwhile
 		return false
 	}
 	v.every = min(2*v.every, keepAlive)

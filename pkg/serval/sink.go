@@ -12,6 +12,7 @@ type sink struct {
 	cur       *buffer.View
 	pos       int
 	hint      int // bytes of the batch still to come
+	bytes     int // committed
 	fin       bool
 	datagrams [][]byte
 }
@@ -30,7 +31,10 @@ func (s *sink) Reserve(n int) []byte {
 }
 
 // Commit implements flowset.Sink.
-func (s *sink) Commit(n int) { s.pos += n }
+func (s *sink) Commit(n int) {
+	s.pos += n
+	s.bytes += n
+}
 
 // FIN implements flowset.Sink.
 func (s *sink) FIN() { s.fin = true }

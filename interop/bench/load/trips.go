@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// idleFor is how long the connection rests for the idle CPU measurement.
-const idleFor = time.Second
+// The idle CPU measurement lets the connection come to rest first, so that it
+// counts neither the last timers of the traffic before nor its own set-up.
+const (
+	settleFor = 500 * time.Millisecond
+	idleFor   = 3 * time.Second
+)
 
 // roundTrips sends one byte and waits for it, over and over, and reports the
 // times in microseconds; then the CPU time both processes use while the
@@ -66,6 +70,7 @@ func (c client) idleCPU(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	defer meter.Close()
+	time.Sleep(settleFor)
 	server, err := meter.read()
 	if err != nil {
 		return 0, err
