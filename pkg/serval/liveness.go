@@ -13,7 +13,7 @@ const (
 	// full flow (bulkBytes since the last look) that stops is suspicious sooner.
 	firstProbe = 5 * time.Second
 	bulkProbe  = time.Second
-	bulkBytes  = 256 << 10
+	bulkBytes  = 8 << 20
 	keepAlive  = 15 * time.Second
 )
 

@@ -1,10 +1,8 @@
 package serval
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 
@@ -68,30 +66,18 @@ func (n *Node) candidates(ctx context.Context, name sal.Name) ([]candidate, erro
 	return list, nil
 }
 
-// order sorts instances by priority, draws by weight among equals, and puts
-// addresses that were silent lately last. Second and further addresses of an
-// instance come after the first of every other.
+// order lists the addresses of instances, which come best first, as the
+// resolver drew them. Addresses that were silent lately come last; second and
+// further addresses of an instance after the first of every other.
 func (n *Node) order(found []resolver.Instance) []candidate {
-	type scored struct {
-		resolver.Instance
-		draw float64
-	}
-	list := make([]scored, len(found))
-	for i, in := range found {
-		w := max(in.Weight, 1)
-		list[i] = scored{in, rand.ExpFloat64() / float64(w)}
-	}
-	slices.SortFunc(list, func(a, b scored) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.draw, b.draw))
-	})
 	var out []candidate
-	for _, in := range list {
+	for _, in := range found {
 		rank := 0
 		for _, a := range in.Addrs {
 			if n.sockets.pick(a.Addr()) == nil {
 				continue // no interface of that family
 			}
-			out = append(out, candidate{in.Node, a, rank, in.Instance})
+			out = append(out, candidate{in.Node, a, rank, in})
 			rank++
 		}
 	}
