@@ -15,7 +15,7 @@ import (
 const (
 	lanTarget = time.Millisecond
 	lanStep   = 16 << 10
-	lanUnit   = 64 << 10 // a window for which the target is tripled
+	lanUnit   = 160 << 10 // a window for which the target is tripled
 	lanMost   = 3 << 20  // less than a socket buffer holds
 )
 
