@@ -16,7 +16,7 @@ const (
 	lanTarget = time.Millisecond
 	lanStep   = 16 << 10
 	lanUnit   = 160 << 10 // a window for which the target is tripled
-	lanMost   = 3 << 20  // less than a socket buffer holds
+	lanMost   = 3 << 20   // less than a socket buffer holds
 )
 
 // lanModel is the window of a LAN path. The zero value is a flow that has just
