@@ -239,7 +239,7 @@ func (f *Flow) Deadline(pending bool) Time {
 func (f *Flow) Window() int { return f.model.cwnd() }
 
 // AckWish returns what to ask the peer in an ACK_EVERY frame, if that differs
-// much from what it was told: while the window holds sending back, two
+// much from what it was told: while the window holds sending back, four
 // acknowledgements in each keep it moving. A flow that is never held back asks
 // for nothing.
 func (f *Flow) AckWish() (w sal.AckEvery, ok bool) {
@@ -247,9 +247,9 @@ func (f *Flow) AckWish() (w sal.AckEvery, ok bool) {
 		return w, false
 	}
 	f.held = false
-	share := f.model.cwnd() / 2
+	share := f.model.cwnd() / 4
 	if f.model.lan() {
-		share += share / 2 // neighbours fill the pauses; longer trains cost less
+		share *= 3 // neighbours fill the pauses; longer trains cost less
 	}
 	bytes := min(max(share, 2*f.mtu.current), ackBytes)
 	told := cmp.Or(f.told, ackBytes)

@@ -78,6 +78,7 @@ type Conn struct {
 	answers bool
 	ping    bool
 	pongs   uint64 // pings that were answered
+	pinged  bool   // the packet at hand has a PING
 	hello   bool   // an empty packet is owed: it proves that we have the keys
 
 	resetCode uint64

@@ -101,12 +101,13 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 			d.Datagram(plain)
 		}
 	}
+	c.pinged = false
 	el, err := c.receiveFrames(now, frames)
 	if err != nil {
 		return err
 	}
 	f.OnReceived(now, pn, size, eliciting || el)
-	if h.Type == sal.TypeProbe || h.Type == sal.TypeFIN || el && !eliciting {
+	if h.Type == sal.TypeProbe || h.Type == sal.TypeFIN || c.pinged {
 		f.AckNow() // no data will follow for the answer to ride on
 	}
 	return nil
@@ -162,6 +163,8 @@ func (c *Conn) receiveFrames(now flow.Time, b []byte) (eliciting bool, err error
 				return false, err
 			}
 			continue
+		case sal.FramePing:
+			c.pinged = true
 		case sal.FrameAckEvery:
 			if f := c.Flow(fr.Every.Flow); f != nil {
 				f.OnAckWish(&fr.Every)

@@ -27,7 +27,7 @@ func TestWorkloads(t *testing.T) {
 	}
 	defer l.Close()
 	go Serve(l)
-	base := Spec{Addr: l.Addr().(*net.TCPAddr).AddrPort(), For: 10 * time.Millisecond}
+	base := Spec{Addr: l.Addr().(*net.TCPAddr).AddrPort(), For: 200 * time.Millisecond}
 	for _, test := range []struct {
 		kind           string
 		streams, conns int
