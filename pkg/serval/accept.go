@@ -58,7 +58,7 @@ func (o *openers) stop() {
 
 func (o *openers) put(b *underlay.Batch, pkt []byte) {
 	select {
-	case o.queue <- answer{pkt: append([]byte(nil), pkt...), from: b.From, socket: b.Socket}:
+	case o.queue <- copyOf(b, pkt):
 	default:
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/serval-net/serval/internal/flowset"
@@ -170,5 +169,3 @@ func (c *Conn) MaxDatagram() int {
 	defer c.link.mu.Unlock()
 	return c.link.set.MaxDatagram()
 }
-
-var errDeadline error = os.ErrDeadlineExceeded

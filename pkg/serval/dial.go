@@ -54,11 +54,16 @@ type answer struct {
 	err    error // instead of a packet: the address cannot answer
 }
 
+// copyOf keeps a packet of a batch for a goroutine other than its reader.
+func copyOf(b *underlay.Batch, pkt []byte) answer {
+	return answer{pkt: append([]byte(nil), pkt...), from: b.From, socket: b.Socket}
+}
+
 // put hands an answer to the dialling goroutine; more than it can queue are
 // repetitions.
 func (d *dialing) put(b *underlay.Batch, pkt []byte) {
 	select {
-	case d.answers <- answer{pkt: append([]byte(nil), pkt...), from: b.From, socket: b.Socket}:
+	case d.answers <- copyOf(b, pkt):
 	default:
 	}
 }

@@ -1,6 +1,7 @@
 package serval
 
 import (
+	"os"
 	"sync"
 	"time"
 )
@@ -51,7 +52,7 @@ func (in *inbox) get() (message, error) {
 	case <-in.ended:
 		return message{}, in.err
 	case <-in.deadline.wait():
-		return message{}, errDeadline
+		return message{}, os.ErrDeadlineExceeded
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
@@ -14,7 +13,6 @@ import (
 
 // candidate is an address where a first packet may find an instance.
 type candidate struct {
-	node identity.NodeID
 	addr netip.AddrPort
 	rank int // of its address among the instance's
 	from resolver.Instance
@@ -77,7 +75,7 @@ func (n *Node) order(found []resolver.Instance) []candidate {
 			if n.sockets.pick(a.Addr()) == nil {
 				continue // no interface of that family
 			}
-			out = append(out, candidate{in.Node, a, rank, in})
+			out = append(out, candidate{a, rank, in})
 			rank++
 		}
 	}

@@ -2,8 +2,6 @@ package serval
 
 import (
 	"time"
-
-	"github.com/serval-net/serval/internal/flowset"
 )
 
 // Stats describes a connection at one moment. Byte counts named Stream are the
@@ -35,7 +33,7 @@ func (c *Conn) Stats() Stats {
 	l := c.link
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var fs flowset.Stats = l.set.Stats()
+	fs := l.set.Stats()
 	now := l.node.now()
 	s := Stats{StreamSent: fs.Written, StreamAcked: fs.Acked, StreamReceived: fs.Delivered, Queued: fs.Queued,
 		ReceiveWindow: fs.Window, Age: now.Sub(l.began), SinceLastPacket: now.Sub(l.live.last)}
