@@ -30,6 +30,7 @@ const (
 	errAckRange  = parseError("ACK frame has a range below packet number 0")
 	errAckCount  = parseError("ACK frame has more than 64 ranges")
 	errReason    = parseError("RESET frame has a reason that is not UTF-8")
+	errPaths     = parseError("more flows or addresses than a PATHS frame may list")
 	errAddr      = parseError("address is neither IPv4 nor plain IPv6")
 )
 

@@ -12,8 +12,7 @@ const (
 	FrameChallenge FrameType = 5  // asks the other end of a path to echo 8 bytes
 	FrameResponse  FrameType = 6  // echoes a CHALLENGE
 	FrameRSYN      FrameType = 7  // moves a flow to where this packet comes from
-	FrameAddrAdd   FrameType = 8  // announces an address of the sender
-	FrameAddrDel   FrameType = 9  // withdraws one
+	FramePaths     FrameType = 8  // the sender's addresses, and how it wants the flows used
 	FrameBlocked   FrameType = 10 // says the send limit holds the sender up
 	FrameAckEvery  FrameType = 11 // asks for acknowledgements more or less often
 )
@@ -29,8 +28,8 @@ type Frame struct {
 	Reason []byte    // RESET: UTF-8, at most 255 bytes; aliases the input
 	Data   [8]byte   // CHALLENGE, RESPONSE
 	RSYN   RSYNFrame // RSYN
-	Addr   AddrFrame // ADDR_ADD; ADDR_DEL sets only its ID
-	Every  AckEvery  // ACK_EVERY
+	Paths  PathsFrame
+	Every  AckEvery // ACK_EVERY
 }
 
 // ParseFrame parses the first frame of b into f and returns its length, at
@@ -58,10 +57,8 @@ func ParseFrame(b []byte, f *Frame) (n int, err error) {
 		copy(f.Data[:], r.take(8))
 	case FrameRSYN:
 		f.RSYN.parse(&r)
-	case FrameAddrAdd:
-		f.Addr.parse(&r)
-	case FrameAddrDel:
-		f.Addr = AddrFrame{ID: r.u8()}
+	case FramePaths:
+		f.Paths.parse(&r)
 	case FrameAckEvery:
 		f.Every.parse(&r)
 	default:
@@ -73,11 +70,11 @@ func ParseFrame(b []byte, f *Frame) (n int, err error) {
 	return len(b) - len(r.b), nil
 }
 
-var frameNames = [...]string{"PAD", "PING", "ACK", "WINDOW", "RESET", "CHALLENGE", "RESPONSE", "RSYN", "ADDR_ADD", "ADDR_DEL", "BLOCKED", "ACK_EVERY"}
+var frameNames = [...]string{"PAD", "PING", "ACK", "WINDOW", "RESET", "CHALLENGE", "RESPONSE", "RSYN", "PATHS", "", "BLOCKED", "ACK_EVERY"}
 
-// String returns the name used in docs/wire.md, such as "ADDR_ADD".
+// String returns the name used in docs/wire.md, such as "ACK_EVERY".
 func (t FrameType) String() string {
-	if int(t) < len(frameNames) {
+	if int(t) < len(frameNames) && frameNames[t] != "" {
 		return frameNames[t]
 	}
 	return "FRAME?"

@@ -33,10 +33,8 @@ func appendFrame(b []byte, f *Frame) []byte {
 		return AppendResponse(b, f.Data)
 	case FrameRSYN:
 		return AppendRSYN(b, f.RSYN)
-	case FrameAddrAdd:
-		return AppendAddrAdd(b, f.Addr.ID, f.Addr.Addr)
-	case FrameAddrDel:
-		return AppendAddrDel(b, f.Addr.ID)
+	case FramePaths:
+		return AppendPaths(b, &f.Paths)
 	}
 	panic("no appender for " + f.Type.String())
 }
@@ -63,9 +61,9 @@ func someFrames() []Frame {
 		{Type: FrameChallenge, Data: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}},
 		{Type: FrameResponse, Data: [8]byte{8, 7, 6, 5, 4, 3, 2, 1}},
 		{Type: FrameRSYN, RSYN: RSYNFrame{Verno: 300, Flow: 0xcafe, Index: 2, Nonce: [8]byte{9}}},
-		{Type: FrameAddrAdd, Addr: AddrFrame{ID: 1, Addr: netip.MustParseAddrPort("192.0.2.1:7000")}},
-		{Type: FrameAddrAdd, Addr: AddrFrame{ID: 2, Addr: netip.MustParseAddrPort("[2001:db8::1]:7000")}},
-		{Type: FrameAddrDel, Addr: AddrFrame{ID: 2}},
+		{Type: FramePaths},
+		{Type: FramePaths, Paths: PathsFrame{Revision: 300, Mode: 2, NFlows: 2, Flows: [MaxPathFlows]FlowCost{{0, 10}, {3, NeverCost}}, NAddrs: 2,
+			Addrs: [MaxPathAddrs]netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")}}},
 	}
 }
 
@@ -95,8 +93,10 @@ func TestFrameErrors(t *testing.T) {
 		{"ack whose gap wraps", "\x02\x00\x05\x00\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00", "below packet number 0"},
 		{"ack whose second range is too long", "\x02\x00\x05\x00\x01\x00\x00\x04", "below packet number 0"},
 		{"reset with a reason that is not text", "\x04\x00\x01\xff", "UTF-8"},
-		{"address of 5 bytes", "\x08\x01\x05\x01\x02\x03\x04\x05\x00\x50", "address"},
-		{"IPv4-mapped address", "\x08\x01\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x01\x02\x03\x04\x00\x50", "address"},
+		{"address of 5 bytes", "\x08\x01\x00\x00\x01\x05\x01\x02\x03\x04\x05\x00\x50", "address"},
+		{"IPv4-mapped address", "\x08\x01\x00\x00\x01\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x01\x02\x03\x04\x00\x50", "address"},
+		{"too many addresses", "\x08\x01\x00\x00\x11" + strings.Repeat("\x04\x01\x02\x03\x04\x00\x50", 17), "PATHS"},
+		{"too many flows", "\x08\x01\x00\x11" + strings.Repeat("\x01\x00", 17) + "\x00", "PATHS"},
 		{"move to flow 0", "\x07\x00\x00\x00\x00\x00\x00" + "12345678", "flow ID is 0"},
 	} {
 		var f Frame
@@ -142,14 +142,12 @@ func TestPadRun(t *testing.T) {
 	}
 }
 
-func TestAppendAddrAddForms(t *testing.T) {
-	mapped := netip.MustParseAddrPort("[::ffff:192.0.2.1]:80")
-	plain := netip.MustParseAddrPort("192.0.2.1:80")
-	if a, b := AppendAddrAdd(nil, 1, mapped), AppendAddrAdd(nil, 1, plain); !bytes.Equal(a, b) {
-		t.Errorf("one address has two encodings, %x and %x", a, b)
+func TestPathsAddressForms(t *testing.T) {
+	with := func(a string) []byte {
+		return AppendPaths(nil, &PathsFrame{NAddrs: 1, Addrs: [MaxPathAddrs]netip.AddrPort{netip.MustParseAddrPort(a)}})
 	}
-	if b := AppendAddrAdd(nil, 1, netip.AddrPort{}); len(b) != 0 {
-		t.Errorf("no address is %x", b)
+	if a, b := with("[::ffff:192.0.2.1]:80"), with("192.0.2.1:80"); !bytes.Equal(a, b) {
+		t.Errorf("one address has two encodings, %x and %x", a, b)
 	}
 }
 

@@ -67,7 +67,7 @@ func goldens() []golden {
 		{"datagram", "DATAGRAM", (&Datagram{Source: 0x11111111, Service: syn.Service, Noise: noise}).Append(nil),
 			"1 version 1, type DATAGRAM; 1 flags; 4 source flow; 32 service ID of svc:shop/cart; 32 handshake bytes"},
 		{"frames", "one frame of every type but ACK, as in the plaintext of an ACK packet", goldenFrames(),
-			"1 PING; 1 WINDOW; 4 up to 1 MiB; 1 RESET; 1 code 2; 1 length of the reason; 4 reason \"done\"; 1 CHALLENGE; 8 data; 1 RESPONSE; 8 data; 1 RSYN; 2 version number 300; 4 new flow; 1 flow index; 8 nonce; 1 ADDR_ADD; 1 address ID; 1 IPv4; 4 192.0.2.1; 2 port 7000; 1 ADDR_ADD; 1 address ID; 1 IPv6; 16 2001:db8::1; 2 port 7000; 1 ADDR_DEL; 1 address ID; 1 BLOCKED; 4 at 1 MiB; 1 ACK_EVERY; 1 flow index; 2 9808 bytes; 2 1000 us; 2 PAD"},
+			"1 PING; 1 WINDOW; 4 up to 1 MiB; 1 RESET; 1 code 2; 1 length of the reason; 4 reason \"done\"; 1 CHALLENGE; 8 data; 1 RESPONSE; 8 data; 1 RSYN; 2 version number 300; 4 new flow; 1 flow index; 8 nonce; 1 PATHS; 2 revision 300; 1 mode; 1 one flow; 1 index; 1 cost; 1 two addresses; 1 IPv4; 4 192.0.2.1; 2 port 7000; 1 IPv6; 16 2001:db8::1; 2 port 7000; 1 BLOCKED; 4 at 1 MiB; 1 ACK_EVERY; 1 flow index; 2 9808 bytes; 2 1000 us; 2 PAD"},
 	}
 }
 
@@ -77,9 +77,8 @@ func goldenFrames() []byte {
 	b = AppendChallenge(b, [8]byte{1, 2, 3, 4, 5, 6, 7, 8})
 	b = AppendResponse(b, [8]byte{1, 2, 3, 4, 5, 6, 7, 8})
 	b = AppendRSYN(b, RSYNFrame{Verno: 300, Flow: 0x55555555, Index: 1, Nonce: [8]byte{9, 9}})
-	b = AppendAddrAdd(b, 1, netip.MustParseAddrPort("192.0.2.1:7000"))
-	b = AppendAddrAdd(b, 2, netip.MustParseAddrPort("[2001:db8::1]:7000"))
-	b = AppendAddrDel(b, 2)
+	b = AppendPaths(b, &PathsFrame{Revision: 300, Mode: 1, NFlows: 1, Flows: [MaxPathFlows]FlowCost{{1, 10}}, NAddrs: 2, Addrs: [MaxPathAddrs]netip.AddrPort{
+		netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7000")}})
 	b = AppendBlocked(b, 1<<20)
 	b = AppendAckEvery(b, AckEvery{Bytes: 9808, Delay: time.Millisecond})
 	return AppendPad(b, 2)
