@@ -1,9 +1,6 @@
 package handshake
 
 import (
-	"crypto/hkdf"
-	"crypto/sha256"
-
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/sal"
 )
@@ -29,9 +26,5 @@ func (s *Session) finish(state *symmetric, dialler bool) {
 // joinSecret derives from the dialler's secret; seal derives from it under
 // other labels.
 func joinSecret(fromDialler *[32]byte) [32]byte {
-	out, err := hkdf.Expand(sha256.New, fromDialler[:], "serval join", 32)
-	if err != nil {
-		panic(err) // 32 bytes is a length that HKDF can produce
-	}
-	return [32]byte(out)
+	return derive(fromDialler, "serval join")
 }
