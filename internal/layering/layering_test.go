@@ -20,6 +20,7 @@ var rank = map[string]int{
 	"pkg/flowtable":     1,
 	"pkg/servicetable":  1,
 	"internal/underlay": 1,
+	"internal/unixsock": 1,
 	"internal/netstack": 1,
 
 	"internal/flow":      2,
@@ -27,7 +28,9 @@ var rank = map[string]int{
 	"internal/simnet":    2,
 	"pkg/resolver":       2,
 
+	"internal/mesh":        2,
 	"internal/flowset":     3,
+	"internal/nodectl":     3,
 	"pkg/resolver/gossip":  3,
 	"pkg/resolver/control": 3,
 
