@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/internal/unixsock"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
@@ -310,7 +310,7 @@ func TestSocket(t *testing.T) {
 	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "already") {
 		t.Errorf("a second daemon: %v", err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false) // as if killed
+	l.(*unixsock.Listener).SetUnlinkOnClose(false) // as if killed
 	l.Close()
 	if l, err = Listen(path); err != nil {
 		t.Fatalf("with a stale socket: %v", err)

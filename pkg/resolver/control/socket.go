@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/serval-net/serval/internal/unixsock"
 )
 
 const socketName = "servald.sock"
@@ -37,7 +39,7 @@ var systemSocket = filepath.Join("/run", "serval", socketName)
 // answers there only a request can tell.
 func FindSocket() (path string, ok bool) {
 	for _, path := range []string{SocketPath(), systemSocket} {
-		if _, err := os.Stat(path); err == nil && checkOwner(filepath.Dir(path)) == nil {
+		if _, err := os.Stat(path); err == nil && unixsock.CheckDir(filepath.Dir(path)) == nil {
 			return path, true
 		}
 		if os.Getenv("SERVAL_SOCKET") != "" {
@@ -55,13 +57,13 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("control: no directory for the socket, set SERVAL_SOCKET to a path that can be made: %w", err)
 	}
-	if err := checkOwner(dir); err != nil {
-		return nil, err
+	if err := unixsock.CheckDir(dir); err != nil {
+		return nil, fmt.Errorf("control: %w or set SERVAL_SOCKET to a path of your own", err)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	l, err := unixsock.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("control: cannot listen at %s, set SERVAL_SOCKET to another path: %w", path, err)
 	}
