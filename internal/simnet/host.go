@@ -15,6 +15,8 @@ type Host struct {
 	net    *Network
 	nat    *NAT // it is behind, or nil
 	ifaces []*Interface
+	former map[netip.Addr]*Interface // of removed addresses
+	watch  map[*watcher]struct{}
 	socks  map[netip.AddrPort]*socket
 	port   uint16 // the last one chosen for a socket
 	silent bool
@@ -22,16 +24,13 @@ type Host struct {
 
 var _ underlay.Network = (*Host)(nil)
 
-// Interface is a network interface with one address.
-type Interface struct {
-	host             *Host
-	addr             netip.Addr
-	up               bool
-	uplink, downlink *Link
-}
-
 func newHost(n *Network, nat *NAT, addrs []netip.Addr) *Host {
-	h := &Host{net: n, nat: nat, socks: make(map[netip.AddrPort]*socket), port: 49151}
+	h := &Host{
+		net: n, nat: nat, port: 49151,
+		former: make(map[netip.Addr]*Interface),
+		watch:  make(map[*watcher]struct{}),
+		socks:  make(map[netip.AddrPort]*socket),
+	}
 	n.mu.Lock()
 	n.hosts = append(n.hosts, h)
 	n.mu.Unlock()
@@ -41,58 +40,6 @@ func newHost(n *Network, nat *NAT, addrs []netip.Addr) *Host {
 	return h
 }
 
-// Add gives the host another interface, which is up. It panics if the address
-// is taken.
-func (h *Host) Add(addr netip.Addr) *Interface {
-	n := h.net
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	r, name := n.outer, addr.String()
-	if h.nat != nil {
-		r, name = h.nat.inner, h.nat.public.String()+"/"+name
-	}
-	if r[addr] != nil || n.nats[addr] != nil {
-		panic("simnet: address " + addr.String() + " is taken")
-	}
-	ifc := &Interface{
-		host: h, addr: addr, up: true,
-		uplink: newLink(n, name+" up"), downlink: newLink(n, name+" down"),
-	}
-	r[addr] = ifc
-	h.ifaces = append(h.ifaces, ifc)
-	return ifc
-}
-
-// Interface returns the interface with an address, or nil.
-func (h *Host) Interface(addr netip.Addr) *Interface {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	return h.iface(addr)
-}
-
-func (h *Host) iface(addr netip.Addr) *Interface {
-	for _, ifc := range h.ifaces {
-		if ifc.addr == addr {
-			return ifc
-		}
-	}
-	return nil
-}
-
-// SetUp switches the interface on or off. While it is off it is not listed,
-// sending from it fails, and what arrives is lost.
-func (i *Interface) SetUp(up bool) {
-	i.host.net.mu.Lock()
-	defer i.host.net.mu.Unlock()
-	i.up = up
-}
-
-// Uplink carries what the interface sends.
-func (i *Interface) Uplink() *Link { return i.uplink }
-
-// Downlink carries what the interface receives.
-func (i *Interface) Downlink() *Link { return i.downlink }
-
 // LocalAddrs lists the addresses of the interfaces that are up.
 func (h *Host) LocalAddrs() ([]netip.Addr, error) {
 	h.net.mu.Lock()
@@ -100,7 +47,7 @@ func (h *Host) LocalAddrs() ([]netip.Addr, error) {
 	var addrs []netip.Addr
 	for _, ifc := range h.ifaces {
 		if ifc.up {
-			addrs = append(addrs, ifc.addr)
+			addrs = append(addrs, ifc.addrs...)
 		}
 	}
 	return addrs, nil
@@ -111,22 +58,24 @@ func (h *Host) LocalAddrs() ([]netip.Addr, error) {
 func (h *Host) SourceFor(dst netip.Addr) (netip.Addr, error) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	if ifc := h.source(dst); ifc != nil {
-		return ifc.addr, nil
+	if addr, ok := h.source(dst); ok {
+		return addr, nil
 	}
 	return netip.Addr{}, fmt.Errorf("simnet: no route to %v: %w", dst, syscall.ENETUNREACH)
 }
 
-func (h *Host) source(dst netip.Addr) *Interface {
+func (h *Host) source(dst netip.Addr) (netip.Addr, bool) {
 	if ifc := h.iface(dst); ifc != nil && ifc.up {
-		return ifc
+		return dst, true
 	}
 	for _, ifc := range h.ifaces {
-		if ifc.up && ifc.addr.Is4() == dst.Is4() {
-			return ifc
+		for _, a := range ifc.addrs {
+			if ifc.up && a.Is4() == dst.Is4() {
+				return a, true
+			}
 		}
 	}
-	return nil
+	return netip.Addr{}, false
 }
 
 // Listen opens a socket at one of the host's addresses, or at the unspecified
@@ -181,8 +130,9 @@ func (i *Interface) deliver(p packet, now time.Duration) {
 		}
 		s = i.host.socks[netip.AddrPortFrom(all, p.to.Port())]
 	}
-	if s == nil || !i.up {
-		if i.up && !i.host.silent && p.report == nil {
+	here := i.up && i.host.iface(p.to.Addr()) == i
+	if s == nil || !here {
+		if here && !i.host.silent && p.report == nil {
 			i.refuse(p, now)
 		}
 		p.buf.release()

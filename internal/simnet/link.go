@@ -121,11 +121,13 @@ func (l *Link) duplicates() bool { return l.chance(l.p.Duplicate) }
 
 func (l *Link) chance(p float64) bool { return p > 0 && l.rand.Float64() < p }
 
-// payload is the largest datagram an uplink takes.
-func (l *Link) payload(size int) int {
-	mtu := l.p.MTU
-	if mtu == 0 {
-		mtu = 1500
+// payload is the largest datagram an uplink takes, under headers of a size.
+func (l *Link) payload(headers int) int { return min(l.mtu()-headers, underlay.MaxPayload) }
+
+// mtu is the largest packet an uplink takes.
+func (l *Link) mtu() int {
+	if l.p.MTU == 0 {
+		return 1500
 	}
-	return min(mtu-size, underlay.MaxPayload)
+	return l.p.MTU
 }

@@ -79,8 +79,8 @@ func (n *Network) SetPath(a, b netip.Addr, p Params) {
 	n.Path(b, a).Set(p)
 }
 
-// Close ends the network and all sockets still open, and waits for their
-// handlers.
+// Close ends the network, all sockets still open and all watches, and waits for
+// their handlers.
 func (n *Network) Close() error {
 	n.mu.Lock()
 	if n.closed {
@@ -89,9 +89,13 @@ func (n *Network) Close() error {
 	}
 	n.closed = true
 	var socks []*socket
+	var watchers []*watcher
 	for _, h := range n.hosts {
 		for _, s := range h.socks {
 			socks = append(socks, s)
+		}
+		for w := range h.watch {
+			watchers = append(watchers, w)
 		}
 	}
 	n.mu.Unlock()
@@ -99,6 +103,9 @@ func (n *Network) Close() error {
 	n.done.Wait()
 	for _, s := range socks {
 		s.Close()
+	}
+	for _, w := range watchers {
+		w.stop()
 	}
 	return nil
 }

@@ -89,19 +89,20 @@ func (s *socket) send(p packet) error {
 // address gives p its source, as seen by the receiver.
 func (s *socket) address(p *packet) error {
 	h := s.host
-	p.iface = h.iface(s.local.Addr())
-	if s.local.Addr().IsUnspecified() && s.local.Addr().Is4() == p.to.Addr().Is4() {
-		p.iface = h.source(p.to.Addr())
+	from := s.local.Addr()
+	if from.IsUnspecified() && from.Is4() == p.to.Addr().Is4() {
+		from, _ = h.source(p.to.Addr())
 	}
+	p.iface = h.iface(from)
 	switch {
 	case s.in.isClosed():
 		return net.ErrClosed
-	case p.iface == nil || !p.iface.up || p.iface.addr.Is4() != p.to.Addr().Is4():
+	case p.iface == nil || !p.iface.up || from.Is4() != p.to.Addr().Is4():
 		return fmt.Errorf("simnet: cannot send from %v to %v: %w", s.local, p.to, syscall.ENETUNREACH)
 	case p.seg > p.iface.uplink.payload(headers(p.to.Addr())):
 		return underlay.ErrTooBig
 	}
-	p.from = netip.AddrPortFrom(p.iface.addr, s.local.Port())
+	p.from = netip.AddrPortFrom(from, s.local.Port())
 	h.translate(p)
 	return nil
 }
@@ -117,7 +118,7 @@ func (s *socket) MTU() int {
 	if ifc == nil {
 		return 0
 	}
-	return ifc.uplink.payload(headers(ifc.addr))
+	return ifc.uplink.payload(headers(s.local.Addr()))
 }
 
 func (s *socket) Close() error {

@@ -9,24 +9,23 @@ import (
 	"time"
 )
 
-// LocalAddrs lists the unicast addresses of the interfaces that are up,
+// LocalAddrs lists the unicast addresses of the interfaces that are running,
 // without link-local ones (peers could not name the interface) and, unless
 // Loopback is set or nothing else exists, without loopback ones.
 func (u *UDP) LocalAddrs() ([]netip.Addr, error) {
-	ifaces, err := net.Interfaces()
+	ifaces, err := u.Interfaces()
 	if err != nil {
-		return nil, fmt.Errorf("underlay: cannot list interfaces: %w", err)
+		return nil, err
 	}
 	var global, loop []netip.Addr
-	for i := range ifaces {
-		if ifaces[i].Flags&net.FlagUp == 0 {
+	for _, ifc := range ifaces {
+		if !ifc.Running {
 			continue
 		}
-		for _, a := range addrsOf(&ifaces[i]) {
-			switch {
-			case a.IsLoopback():
+		for _, a := range ifc.Addrs {
+			if a.IsLoopback() {
 				loop = append(loop, a)
-			case a.IsGlobalUnicast():
+			} else {
 				global = append(global, a)
 			}
 		}
@@ -37,22 +36,8 @@ func (u *UDP) LocalAddrs() ([]netip.Addr, error) {
 	return global, nil
 }
 
-// addrsOf is nil for an interface that vanished meanwhile.
-func addrsOf(ifc *net.Interface) []netip.Addr {
-	list, _ := ifc.Addrs()
-	var addrs []netip.Addr
-	for _, a := range list {
-		if n, ok := a.(*net.IPNet); ok {
-			if ip, ok := netip.AddrFromSlice(n.IP); ok {
-				addrs = append(addrs, ip.Unmap())
-			}
-		}
-	}
-	return addrs
-}
-
 // payloadMTU is the UDP payload that fits the interface holding addr, asked
-// again when a second old.
+// again when a second old, or forgotten.
 type payloadMTU struct {
 	addr    netip.Addr
 	bytes   atomic.Int64
@@ -76,23 +61,31 @@ func (m *payloadMTU) get() int {
 	return int(m.bytes.Load())
 }
 
+// forget has the MTU asked for again.
+func (m *payloadMTU) forget() { m.expires.Store(0) }
+
 // findMTU is 0 when no interface holds addr.
 func findMTU(addr netip.Addr) int {
-	if addr.IsUnspecified() {
-		return 0
-	}
-	ifaces, err := net.Interfaces()
+	ifaces, err := interfaces()
 	if err != nil {
 		return 0
 	}
+	if ifc := holder(ifaces, addr); ifc != nil {
+		return min(ifc.MTU-headers(addr), MaxPayload)
+	}
+	return 0
+}
+
+// holder is the interface that holds addr, or nil.
+func holder(ifaces []Interface, addr netip.Addr) *Interface {
 	for i := range ifaces {
-		for _, a := range addrsOf(&ifaces[i]) {
-			if a == addr.WithZone("") || addr.IsLoopback() && a.IsLoopback() && a.Is4() == addr.Is4() {
-				return min(ifaces[i].MTU-headers(addr), MaxPayload)
+		for _, a := range ifaces[i].Addrs {
+			if a == addr || addr.IsLoopback() && a.IsLoopback() && a.Is4() == addr.Is4() {
+				return &ifaces[i]
 			}
 		}
 	}
-	return 0
+	return nil
 }
 
 // headers is the size of the IP and UDP headers.
@@ -112,6 +105,7 @@ const (
 type sources struct {
 	mu    sync.Mutex
 	cache map[netip.Addr]source
+	seen  int // changes of routes
 }
 
 type source struct {
@@ -119,14 +113,22 @@ type source struct {
 	expires time.Time
 }
 
+func (s *sources) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen++
+	clear(s.cache)
+}
+
 // SourceFor asks the routing table, by connecting a UDP socket, which sends
-// nothing. An answer may be up to a second old.
+// nothing. Unless watched, an answer may be up to a second old.
 func (u *UDP) SourceFor(dst netip.Addr) (netip.Addr, error) {
 	dst = dst.Unmap()
 	now := time.Now()
 	s := &u.sources
 	s.mu.Lock()
 	hit, ok := s.cache[dst]
+	seen := s.seen
 	s.mu.Unlock()
 	if ok && now.Before(hit.expires) {
 		return hit.addr, nil
@@ -139,6 +141,9 @@ func (u *UDP) SourceFor(dst netip.Addr) (netip.Addr, error) {
 	addr := localAddr(c).Addr()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if seen != s.seen {
+		return addr, nil // perhaps of before the change
+	}
 	if s.cache == nil || len(s.cache) >= maxSource {
 		s.cache = make(map[netip.Addr]source)
 	}

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func (u *UDP) open(c *net.UDPConn, h Handler) (Socket, error) {
+func (u *UDP) openSocket(c *net.UDPConn, h Handler) (Socket, error) {
 	if u.disable&batching != 0 {
 		return newPlain(u, c, h), nil
 	}

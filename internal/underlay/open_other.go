@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-func (u *UDP) open(c *net.UDPConn, h Handler) (Socket, error) {
+func (u *UDP) openSocket(c *net.UDPConn, h Handler) (Socket, error) {
 	c.SetReadBuffer(socketBuffer)
 	c.SetWriteBuffer(socketBuffer)
 	return newPlain(u, c, h), nil

@@ -10,6 +10,7 @@ import (
 
 // plain is a socket for systems without batching: one call per datagram.
 type plain struct {
+	udp     *UDP
 	conn    *net.UDPConn
 	local   netip.AddrPort
 	mtu     payloadMTU
@@ -18,8 +19,9 @@ type plain struct {
 }
 
 func newPlain(u *UDP, c *net.UDPConn, h Handler) *plain {
-	s := &plain{conn: c, local: localAddr(c), done: make(chan struct{})}
+	s := &plain{udp: u, conn: c, local: localAddr(c), done: make(chan struct{})}
 	s.mtu.init(s.local.Addr())
+	u.add(s)
 	go s.read(h)
 	return s
 }
@@ -76,7 +78,10 @@ func (s *plain) LocalAddr() netip.AddrPort { return s.local }
 func (s *plain) MaxBatch() int             { return MaxPayload }
 func (s *plain) MTU() int                  { return s.mtu.get() }
 
+func (s *plain) refresh() { s.mtu.forget() }
+
 func (s *plain) Close() error {
+	s.udp.remove(s)
 	s.closing.Store(true)
 	err := s.conn.Close()
 	<-s.done

@@ -34,6 +34,7 @@ func openSocket(u *UDP, c *net.UDPConn, h Handler) (Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	u.add(s)
 	r := newReader(s, h)
 	go func() {
 		defer close(s.done)
@@ -84,8 +85,10 @@ func (s *socket) Send(buf []byte, seg int, to netip.AddrPort) error {
 func (s *socket) LocalAddr() netip.AddrPort { return s.local }
 func (s *socket) MaxBatch() int             { return MaxPayload }
 func (s *socket) MTU() int                  { return s.mtu.get() }
+func (s *socket) refresh()                  { s.mtu.forget() }
 
 func (s *socket) Close() error {
+	s.udp.remove(s)
 	s.closing.Store(true)
 	err := s.conn.Close() // also waits until no call uses the descriptor
 	<-s.done

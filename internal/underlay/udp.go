@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 )
@@ -31,6 +32,9 @@ type UDP struct {
 	disable feature // forced off, for tests
 	sources sources
 	dropped atomic.Uint64
+
+	mu   sync.Mutex
+	open map[refresher]struct{} // sockets
 }
 
 var _ Network = (*UDP)(nil)
@@ -58,7 +62,7 @@ func (u *UDP) Listen(addr netip.AddrPort, h Handler) (Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("underlay: cannot listen on %v: %w", addr, err)
 	}
-	return u.open(c.(*net.UDPConn), h)
+	return u.openSocket(c.(*net.UDPConn), h)
 }
 
 // Dropped counts the datagrams that the system had no room to send.

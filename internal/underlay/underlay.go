@@ -89,6 +89,31 @@ type Network interface {
 
 	// SourceFor is the local address that routing picks for packets to dst.
 	SourceFor(dst netip.Addr) (netip.Addr, error)
+
+	// Interfaces lists the interfaces of this host, also those that are down.
+	Interfaces() ([]Interface, error)
+
+	// Watch has f called soon after interfaces, addresses or routes have
+	// changed, once for changes close together, on a goroutine of its own and
+	// never twice at once. What f then asks for is up to date. To miss nothing,
+	// watch first and list then. stop ends it and waits for f to return, so f
+	// must not call it; a second call does nothing.
+	Watch(f func()) (stop func(), err error)
+}
+
+// Interface is a network interface of this host.
+type Interface struct {
+	Name  string
+	Index int // the system's; another one if the interface is made anew
+
+	// Addrs are its unicast addresses that can be used now: neither link-local,
+	// as peers could not name the interface, nor still being checked for
+	// duplicates.
+	Addrs []netip.Addr
+
+	MTU      int  // largest IP packet, in bytes
+	Running  bool // it is up and has a carrier
+	Loopback bool
 }
 
 // MaxPayload is the largest UDP payload over IPv4 without jumbograms; batches
