@@ -1,0 +1,141 @@
+//go:build linux
+
+package traffic
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The commands a process takes, one per line of its standard input, with
+// arguments behind a space. It answers each with a line of the same word and a
+// JSON value. A process says "ready" by itself first: a server with the
+// addresses for Spec.Addrs, a client when its connections are open.
+const (
+	Ready   = "ready"
+	Stop    = "stop"   // DURATION to wait for the end: Record of a client, []Record of a server
+	Touch   = "touch"  // DURATION to wait for echoes: Touched
+	Move    = "move"   // COUNT INTERFACE...: Moved
+	Memory  = "memory" // bytes of heap and stacks in use, an integer
+	Details = "detail" // a string, for people
+)
+
+// Process runs this process as one side, as the arguments say:
+//
+//	server SYSTEM ADDR
+//	client SYSTEM SPEC    (JSON)
+//
+// until its standard input ends.
+func Process(args []string, systems map[string]Transport) error {
+	if len(args) != 3 {
+		return errors.New("want: server SYSTEM ADDR, or client SYSTEM SPEC")
+	}
+	t, ok := systems[args[1]]
+	if !ok {
+		return fmt.Errorf("unknown system %q", args[1])
+	}
+	switch args[0] {
+	case "server":
+		return serve(t, args[2])
+	case "client":
+		var spec Spec
+		if err := json.Unmarshal([]byte(args[2]), &spec); err != nil {
+			return err
+		}
+		return dial(t, spec)
+	}
+	return fmt.Errorf("unknown side %q", args[0])
+}
+
+func serve(t Transport, arg string) error {
+	addr, err := netip.ParseAddrPort(arg)
+	if err != nil {
+		return err
+	}
+	l, addrs, err := t.Listen(addr)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	s := &server{}
+	go s.accept(l)
+	say(Ready, addrs)
+	return obey(map[string]func(args []string) any{
+		Stop: func([]string) any { return s.records() },
+		Details: func([]string) any {
+			var all []string
+			for _, r := range s.records() {
+				all = append(all, r.Detail)
+			}
+			return oneLine(strings.Join(all, "; "))
+		},
+	})
+}
+
+func dial(t Transport, spec Spec) error {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	c, err := open(ctx, t, spec)
+	if err != nil {
+		return err
+	}
+	say(Ready, nil)
+	return obey(map[string]func(args []string) any{
+		Stop:    func(args []string) any { return c.finish(duration(args)) },
+		Touch:   func(args []string) any { return c.touch(duration(args)) },
+		Details: func([]string) any { return oneLine(c.detail()) },
+		Move: func(args []string) any {
+			count, _ := strconv.Atoi(args[0])
+			return c.move(count, args[1:])
+		},
+	})
+}
+
+// obey executes the commands of the standard input.
+func obey(commands map[string]func(args []string) any) error {
+	commands[Memory] = func([]string) any { return memory() }
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		if len(words) == 0 || commands[words[0]] == nil {
+			return fmt.Errorf("unknown command %q", lines.Text())
+		}
+		say(words[0], commands[words[0]](words[1:]))
+	}
+	return lines.Err()
+}
+
+func say(word string, value any) {
+	b, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // plain data always encodes
+	}
+	fmt.Printf("%s %s\n", word, b)
+}
+
+// duration parses a command's only argument; the parent is this same program.
+func duration(args []string) time.Duration {
+	d, err := time.ParseDuration(strings.Join(args, " "))
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// memory returns the bytes that live objects and stacks use.
+func memory() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // the second one empties sync.Pools
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}

@@ -1,0 +1,127 @@
+//go:build linux
+
+package traffic
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+type tcp struct{}
+
+func (tcp) Listen(addr netip.AddrPort) (net.Listener, []netip.AddrPort, error) {
+	l, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, []netip.AddrPort{l.Addr().(*net.TCPAddr).AddrPort()}, nil
+}
+
+func (tcp) Dial(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", addrs[0].String())
+}
+
+// start returns a server and the addresses it listens on.
+func start(t *testing.T) (*server, []netip.AddrPort) {
+	t.Helper()
+	l, addrs, err := tcp{}.Listen(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s := &server{}
+	go s.accept(l)
+	return s, addrs
+}
+
+func TestEveryKindIsExact(t *testing.T) {
+	for _, kind := range []Kind{Down, Up, Ask} {
+		t.Run(string(kind), func(t *testing.T) {
+			s, addrs := start(t)
+			c, err := open(t.Context(), tcp{}, Spec{Kind: kind, Addrs: addrs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+			near := c.finish(10 * time.Second)
+			far := s.records()
+			if len(far) != 1 {
+				t.Fatalf("%d records at the server", len(far))
+			}
+			if err := Exact(near, far[0]); err != nil {
+				t.Error(err)
+			}
+			if near.Sent+near.Received == 0 {
+				t.Error("nothing was carried")
+			}
+			near.ReceivedSum = "else"
+			if Exact(near, far[0]) == nil {
+				t.Error("a changed stream passed for exact")
+			}
+		})
+	}
+}
+
+func TestIdleAnswersTouches(t *testing.T) {
+	_, addrs := start(t)
+	c, err := open(t.Context(), tcp{}, Spec{Kind: Idle, Addrs: addrs, Conns: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := c.touch(10 * time.Second); got.Answered != 40 || got.Error != "" {
+			t.Errorf("touched: %+v", got)
+		}
+	}
+}
+
+func TestDiffersFindsTheFirstWrongByte(t *testing.T) {
+	const size, at = 1001, 12345
+	b, scratch := make([]byte, size), make([]byte, size)
+	fill(b[:313], seedUp, at)
+	fill(b[313:], seedUp, at+313)
+	if i := differs(b, scratch, seedUp, at); i != -1 {
+		t.Fatalf("right content differs at %d", i)
+	}
+	for _, i := range []int{0, 500, size - 1} {
+		wrong := slices.Clone(b)
+		wrong[i] ^= 1
+		if got := differs(wrong, scratch, seedUp, at); got != i {
+			t.Errorf("byte %d is wrong, found %d", i, got)
+		}
+	}
+	if differs(b, scratch, seedDown, at) != 0 || differs(b, scratch, seedUp, at+8) != 0 {
+		t.Error("another stream or position passed for the same")
+	}
+}
+
+func TestGapAndRate(t *testing.T) {
+	const ms = time.Millisecond
+	s := []Sample{{10 * ms, 1000}, {20 * ms, 1000}, {90 * ms, 1000}, {100 * ms, 1000}}
+	for _, c := range []struct{ from, to, want time.Duration }{
+		{0, 110 * ms, 70 * ms},         // between arrivals
+		{0, 200 * ms, 100 * ms},        // the end counts
+		{50 * ms, 110 * ms, 70 * ms},   // a gap that began before counts whole
+		{95 * ms, 101 * ms, 10 * ms},   // so does the last
+		{300 * ms, 400 * ms, 300 * ms}, // nothing since
+		{-50 * ms, 15 * ms, 60 * ms},   // nothing before
+	} {
+		if got := Gap(s, c.from, c.to); got != c.want {
+			t.Errorf("Gap(%v, %v) = %v, want %v", c.from, c.to, got, c.want)
+		}
+	}
+	if got := Rate(s, 0, 100*ms); got != 0.24 {
+		t.Errorf("rate %v Mbit/s, want 0.24", got)
+	}
+	if got := RateReached(s, 30*ms, 200*ms, 20*ms, 0.7); got != 80*ms {
+		t.Errorf("reached after %v, want 80ms", got)
+	}
+	if got := RateReached(s, 30*ms, 200*ms, 20*ms, 7); got != 170*ms {
+		t.Errorf("never reached, but after %v", got)
+	}
+}
