@@ -30,6 +30,7 @@ var rank = map[string]int{
 
 	"internal/mesh":        2,
 	"internal/flowset":     3,
+	"internal/rsyn":        3,
 	"internal/nodectl":     3,
 	"pkg/resolver/gossip":  3,
 	"pkg/resolver/control": 3,
@@ -45,6 +46,7 @@ var forbidden = map[string][]string{
 	"pkg/sal":          {"github.com/", "golang.org/", "gvisor.dev/"},
 	"internal/flow":    {"net", "os", "gvisor.dev/"},
 	"internal/flowset": {"net", "os", "gvisor.dev/"},
+	"internal/rsyn":    {"net", "os", "gvisor.dev/"},
 	"pkg/resolver":     {"github.com/hashicorp/"},
 	"pkg/flowtable":    {"net", "gvisor.dev/"},
 	"pkg/servicetable": {"net", "gvisor.dev/"},

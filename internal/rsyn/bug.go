@@ -1,0 +1,14 @@
+package rsyn
+
+// bug breaks the machine in one known way. The explorer must notice each.
+type bug uint8
+
+const (
+	bugNone        bug = iota
+	bugOrder           // the 2012 prototype: an answer to our move, while the peer's is under way, does not move us
+	bugOldVerno        // a late RSYN undoes a newer one
+	bugNoChallenge     // the source of an RSYN is believed
+	bugAnswerAll       // CHALLENGEs are answered wherever they come from
+	bugDropOwn         // the peer's RSYN cancels our own
+	bugNoIncumbent     // a rebound address is not held against the one in use
+)

@@ -1,0 +1,135 @@
+package rsyn
+
+import "github.com/serval-net/serval/internal/flow"
+
+// peerAt reports whether we take the peer to be where a packet came from. A
+// rebound address is not enough, nor a remote that was taken over from a JOIN: a
+// copy of any packet makes those.
+func (m *Machine[A]) peerAt(in In[A]) bool {
+	if in.Known || m.proven && in.From == m.remote {
+		return true
+	}
+	q := m.find(in.From)
+	return q != nil && q.why == moved
+}
+
+// inquire asks in.From whether the peer is there, and the remote too if the peer
+// has not said that it moved. CHALLENGEs leave from where data does, so that
+// they try the path that is going to be used. If our own move is unanswered it is
+// announced there as well.
+func (m *Machine[A]) inquire(o *Out[A], in In[A]) {
+	q := m.find(in.From)
+	if q == nil {
+		q = m.raise(in)
+		if q == nil {
+			return
+		}
+		m.restart(in.Now)
+	}
+	if m.moving {
+		// The peer may have left where our RSYNs went: now we know better.
+		o.to(m.local, q.addr).announce(m.verno, m.nonce)
+	}
+	if !q.answered {
+		o.to(m.data, q.addr).ask(q.challenge)
+	}
+	if q.why == rebound {
+		if r := m.find(m.remote); r != nil {
+			o.to(m.data, r.addr).ask(r.challenge)
+		}
+	}
+}
+
+// raise makes in.From a question, or returns nil if there are too many.
+func (m *Machine[A]) raise(in In[A]) *question[A] {
+	q := m.vacancy()
+	if q == nil {
+		return nil
+	}
+	*q = question[A]{addr: in.From, why: moved, challenge: in.Fresh[0], budget: amplification * in.Size}
+	if !m.settled {
+		return q // wherever the peer is, it has said that it moved
+	}
+	q.why = rebound
+	if m.find(m.remote) == nil && m.bug != bugNoIncumbent {
+		r := m.vacancy()
+		if r == nil {
+			*q = question[A]{}
+			return nil
+		}
+		*r = question[A]{addr: m.remote, why: incumbent, challenge: in.Fresh[1]}
+	}
+	return q
+}
+
+// vacancy returns a free entry, or that which has been asked most often, if that
+// was more than once: copies of packets must not keep the peer itself out.
+func (m *Machine[A]) vacancy() *question[A] {
+	oldest := &m.asked[0]
+	for i := range m.asked {
+		q := &m.asked[i]
+		if q.why == none {
+			return q
+		}
+		if q.tries > oldest.tries {
+			oldest = q
+		}
+	}
+	if oldest.tries < 2 || oldest.why == incumbent {
+		return nil
+	}
+	*oldest = question[A]{}
+	return oldest
+}
+
+// proved draws the conclusion from an answer to q that came from q's address.
+func (m *Machine[A]) proved(o *Out[A], now flow.Time, q *question[A]) {
+	switch q.why {
+	case moved:
+		m.adopt(o, now, q.addr)
+	case incumbent:
+		m.refuse(o, now, q.addr)
+	case rebound:
+		q.answered = true
+		if q.tries == 0 && m.bug != bugNoIncumbent {
+			return // the incumbent has the rest of the round
+		}
+		m.remote = q.addr
+		for i := range m.asked {
+			if m.asked[i].why == rebound {
+				m.asked[i] = question[A]{}
+			}
+		}
+		o.Event |= RemoteMoved
+	}
+}
+
+// adopt takes the peer to be where it said it moved.
+func (m *Machine[A]) adopt(o *Out[A], now flow.Time, a A) {
+	m.ignore, m.ignoreUntil = m.remote, now.Add(ignored) // late packets, or a soft move's
+	if a != m.remote {
+		o.Event |= RemoteMoved
+	}
+	if !m.proven {
+		o.Event |= Validated
+	}
+	m.remote, m.proven, m.settled = a, true, true
+	m.asked = [maxAsked]question[A]{}
+}
+
+// refuse keeps the remote, or takes it back, because it has answered: whoever
+// sent from elsewhere did so with a copy.
+func (m *Machine[A]) refuse(o *Out[A], now flow.Time, a A) {
+	if a != m.remote {
+		o.Event |= RemoteMoved
+		m.ignore, m.ignoreUntil = m.remote, now.Add(ignored)
+		m.remote = a
+	}
+	for i := range m.asked {
+		if q := &m.asked[i]; q.why == rebound {
+			m.ignore, m.ignoreUntil = q.addr, now.Add(ignored)
+		}
+	}
+	o.Event |= Refused
+	m.asked = [maxAsked]question[A]{}
+}
