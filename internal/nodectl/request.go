@@ -98,8 +98,10 @@ func (t Target) Check() error {
 		return errors.New("the target must be either an interface or an address")
 	case t.Interface != "":
 		return CheckInterface(t.Interface)
-	case t.Addr.IsUnspecified() || t.Addr.IsMulticast():
-		return fmt.Errorf("%v is no address of an interface", t.Addr)
+	case t.Addr.IsUnspecified() || t.Addr.IsMulticast() || t.Addr.Is4In6():
+		return fmt.Errorf("%.80q is no address of an interface", t.Addr)
+	case t.Addr.Zone() != "":
+		return CheckInterface(t.Addr.Zone())
 	}
 	return nil
 }
