@@ -109,6 +109,9 @@ func (m *Machine[A]) Local() A { return m.local }
 // Remote is the address of the peer that data goes to, once it is proven.
 func (m *Machine[A]) Remote() A { return m.remote }
 
+// PeerVersion is the highest version that the peer announced, 0 before it moved.
+func (m *Machine[A]) PeerVersion() uint64 { return m.peerVerno }
+
 // Path is where data travels: from the former local address while a soft move is
 // unconfirmed. ok is false while the remote has not proven itself: no data may
 // be sent at all.
