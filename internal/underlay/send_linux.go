@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,11 @@ type sender struct {
 	s     *socket
 	call  func(fd uintptr) // trySend, bound once
 	errno unix.Errno
+
+	// The descriptor to send by, as found at a time.
+	by   syscall.RawConn
+	dst  netip.Addr
+	seen uint32
 
 	// What to send: the datagrams of buf.
 	buf  []byte
@@ -52,15 +58,19 @@ func (w *sender) send(buf []byte, seg int, to netip.AddrPort) error {
 	if !w.addr.set(to, w.s.local.Addr().Is4()) {
 		return sendError(to, unix.EAFNOSUPPORT)
 	}
+	w.choose(to.Addr().Unmap())
 	most := min(MaxPayload/seg, maxSegments) * seg
 	for len(buf) > 0 {
 		w.buf, w.seg = buf[:min(most, len(buf))], seg
 		buf = buf[len(w.buf):]
 		w.errno = 0
-		err := w.s.raw.Control(w.call)
+		err := w.by.Control(w.call)
 		left := len(w.buf)
 		w.buf, w.iov[0].Base = nil, nil
 		switch {
+		case err != nil && w.by != w.s.raw && !w.s.closing.Load():
+			w.seen = 0 // the descriptor was replaced
+			return sendError(to, err)
 		case err != nil:
 			return net.ErrClosed
 		case w.errno == 0:
@@ -74,6 +84,13 @@ func (w *sender) send(buf []byte, seg int, to netip.AddrPort) error {
 		}
 	}
 	return nil
+}
+
+// choose finds the descriptor to reach dst with, mostly that of the last time.
+func (w *sender) choose(dst netip.Addr) {
+	if seen := w.s.egress.seen.Load(); seen != w.seen || dst != w.dst {
+		w.by, w.dst, w.seen = w.s.by(dst), dst, seen
+	}
 }
 
 // trySend sends w.buf, leaving in it what was not sent.

@@ -20,7 +20,9 @@ type socket struct {
 	raw     syscall.RawConn
 	local   netip.AddrPort
 	mtu     payloadMTU
+	egress  egress
 	gso     atomic.Bool // cleared when the device turns out not to support it
+	canGSO  bool        // the kernel can
 	gro     bool
 	senders sync.Pool // of *sender
 	report  atomic.Pointer[func(Unreachable)]
@@ -52,9 +54,11 @@ func newSocket(u *UDP, c *net.UDPConn) (*socket, error) {
 	}
 	s := &socket{udp: u, conn: c, raw: raw, local: localAddr(c), done: make(chan struct{})}
 	s.mtu.init(s.local.Addr())
+	s.egress.seen.Store(1)
 	err = raw.Control(func(fd uintptr) {
 		_, err := unix.GetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT)
-		s.gso.Store(err == nil && u.disable&segmentOut == 0)
+		s.canGSO = err == nil && u.disable&segmentOut == 0
+		s.gso.Store(s.canGSO)
 		s.gro = u.disable&mergeIn == 0 &&
 			unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, 1) == nil
 	})
@@ -85,11 +89,20 @@ func (s *socket) Send(buf []byte, seg int, to netip.AddrPort) error {
 func (s *socket) LocalAddr() netip.AddrPort { return s.local }
 func (s *socket) MaxBatch() int             { return MaxPayload }
 func (s *socket) MTU() int                  { return s.mtu.get() }
-func (s *socket) refresh()                  { s.mtu.forget() }
+
+// refresh implements refresher. Another interface may support segmentation.
+func (s *socket) refresh() {
+	s.mtu.forget()
+	s.egress.forget()
+	s.gso.Store(s.canGSO)
+}
 
 func (s *socket) Close() error {
 	s.udp.remove(s)
 	s.closing.Store(true)
+	s.egress.mu.Lock()
+	s.unbind()
+	s.egress.mu.Unlock()
 	err := s.conn.Close() // also waits until no call uses the descriptor
 	<-s.done
 	return err
