@@ -34,6 +34,12 @@ type Flow struct {
 	Sealer        *seal.Sealer
 	Opener        *seal.Opener
 
+	// Helped says that other flows can carry what is outstanding here: silence
+	// is reported sooner, and answered by asking for a sign of life instead of
+	// repeating data. Idle says that the connection has nothing outstanding,
+	// so that long silence need not be probed often. Its owner sets both.
+	Helped, Idle bool
+
 	rtt   rtt
 	log   sentLog
 	acks  acker
@@ -51,6 +57,9 @@ type Flow struct {
 	appUntil    uint64 // delivered count up to which samples are application-limited
 	lastSent    Time   // last ack-eliciting packet
 	lastHeard   Time
+	progress    Time // last acknowledgement of anything new
+	resumed     Time // last time the flow was taken into use again
+	excused     bool // a late timer was not taken for silence
 	held        bool // the window held sending back since the last AckWish
 	told        int  // bytes in the last ACK_EVERY, 0 if none was sent or it was lost
 	stats       Stats
@@ -74,17 +83,23 @@ var ErrAckUnsent = errors.New("the peer acknowledged a packet that was never sen
 func New(now Time, c Config) *Flow {
 	f := &Flow{Index: c.Index, Local: c.Local, Remote: c.Remote, Sealer: c.Sealer, Opener: c.Opener}
 	f.log.base, f.log.next = 1, 1 // packet number 0 is never used
-	f.mtu.init(c.LinkMTU)
-	if c.RTT > 0 {
-		f.rtt.sample(c.RTT)
-	}
-	if c.Route == nil {
-		c.Route = new(Route)
-	}
-	f.model.init(now, f.mtu.current, c.RTT, c.Seed, c.Route)
-	f.loss.init()
-	f.lastHeard = now
+	f.begin(now, c.RTT, c.LinkMTU, c.Route, c.Seed)
 	return f
+}
+
+// begin starts from nothing that was learnt of a path.
+func (f *Flow) begin(now Time, rtt time.Duration, linkMTU int, route *Route, seed uint64) {
+	f.mtu.init(linkMTU)
+	f.rtt.reset(rtt)
+	if route == nil {
+		route = new(Route)
+	}
+	f.model.init(now, f.mtu.current, rtt, seed, route)
+	f.pace = pacer{}
+	f.loss = lossState{}
+	f.loss.init()
+	f.told, f.held, f.appUntil = 0, false, 0
+	f.lastHeard, f.progress, f.resumed = now, now, now
 }
 
 // MTU is the size of a full packet: UDP payload bytes.
@@ -126,6 +141,7 @@ func (f *Flow) LargestReceived() uint64 {
 // OnReceived records an authenticated packet of size bytes.
 func (f *Flow) OnReceived(now Time, pn uint64, size int, eliciting bool) {
 	f.lastHeard = now
+	f.loss.backoff = min(f.loss.backoff, heardBackoff)
 	f.stats.PacketsReceived++
 	f.stats.BytesReceived += uint64(size)
 	f.acks.arrived(now, pn, size, eliciting)
@@ -161,6 +177,31 @@ func (f *Flow) Budget(now Time) int {
 	}
 	return max(min(room, int(f.pace.tokens)), f.mtu.current)
 }
+
+// Rate is how many bytes per second the path is believed to carry now.
+func (f *Flow) Rate() float64 {
+	if f.model.mode == startup {
+		return f.model.bandwidth() * startupGain / 2
+	}
+	return f.model.bandwidth()
+}
+
+// Delay estimates how long a byte takes that is handed to the flow now: half a
+// round trip, after what pacing and window make it wait.
+func (f *Flow) Delay() time.Duration {
+	d := f.rtt.srtt() / 2
+	rate := f.Rate()
+	if over := f.inflight + f.mtu.current - f.model.cwnd(); over > 0 && f.inflight > 0 {
+		return d + seconds(float64(over)/rate)
+	}
+	if f.pace.tokens <= 0 {
+		d += seconds(-f.pace.tokens / f.model.pacingRate())
+	}
+	return d
+}
+
+// seconds converts, and keeps what is absurdly long representable.
+func seconds(s float64) time.Duration { return time.Duration(min(s, 1e6) * 1e9) }
 
 // StartBurst opens a run of packets that leave together.
 func (f *Flow) StartBurst(now Time) {
@@ -217,10 +258,11 @@ func (f *Flow) TooBig(size int) {
 }
 
 // Deadline returns when Timeout must be called at the latest; pending says
-// that the owner has something to send that pacing holds back.
-func (f *Flow) Deadline(pending bool) Time {
+// that the owner has something to send that pacing holds back, acks that it can
+// send acknowledgements.
+func (f *Flow) Deadline(pending, acks bool) Time {
 	t := Never
-	if f.acks.owed {
+	if f.acks.owed && acks {
 		t = f.acks.due
 		if f.acks.now {
 			return 0

@@ -10,7 +10,9 @@ const (
 	packetThreshold    = 3 // RFC 9002 section 6.1.1
 	maxPacketThreshold = 256
 	recentLost         = 64
-	maxBackoff         = 6
+	maxBackoff         = 6  // doublings of the probe timeout
+	maxTimeouts        = 64 // what is counted of timeouts in a row
+	heardBackoff       = 1  // what is left of them when the peer is heard
 )
 
 // lossState is loss recovery by packet number and time (RFC 9002 section 6),
@@ -41,13 +43,6 @@ func (l *lossState) remember(pn uint64) {
 	}
 	l.recent[l.recentN%recentLost] = pn
 	l.recentN++
-}
-
-func (f *Flow) lossDeadline() Time {
-	if f.loss.at != 0 {
-		return f.loss.at
-	}
-	return f.lastSent.Add(f.rtt.pto() << f.loss.backoff)
 }
 
 // OnAck takes an ACK frame for this flow.
@@ -93,6 +88,7 @@ func (f *Flow) OnAck(now Time, a *sal.AckFrame, o Owner) error {
 	f.inflight -= s.acked
 	f.delivered += uint64(s.acked)
 	f.loss.backoff, f.loss.probes = 0, 0
+	f.progress, f.excused = now, false
 	if rttFrom > 0 {
 		s.rtt = now.Sub(rttFrom)
 		// The delay is the peer's word: it may shorten a sample, not below
@@ -154,12 +150,17 @@ func (f *Flow) declareLost(pn uint64, r *Record, o Owner) int {
 	size := int(r.Size)
 	f.inflight -= size
 	f.loss.remember(pn)
-	o.PacketLost(f, *r)
+	if !r.told {
+		o.PacketLost(f, *r)
+	}
 	if r.Kind&Probe != 0 {
 		return 0 // says something of its size, nothing of the path's load
 	}
 	f.stats.PacketsLost++
 	f.stats.BytesLost += uint64(size)
+	if r.told {
+		return 0 // lost to an outage, which says nothing of the load either
+	}
 	f.lostBytes += uint64(size)
 	return size
 }
@@ -183,37 +184,4 @@ func (f *Flow) checkSpurious(a *sal.AckFrame) {
 			}
 		}
 	}
-}
-
-// Timeout does what is due at now. After silence it lets the oldest data leave
-// again in spite of the window; after repeated silence everything in flight is
-// presumed lost.
-func (f *Flow) Timeout(now Time, o Owner) {
-	if f.inflight == 0 || now < f.lossDeadline() {
-		return
-	}
-	if f.loss.at != 0 {
-		f.model.roundLost += f.detectLoss(now, f.topAcked, o)
-		f.log.advance()
-		return
-	}
-	f.stats.Timeouts++
-	f.loss.backoff = min(f.loss.backoff+1, maxBackoff)
-	f.loss.probes = 2
-	if f.loss.backoff >= 3 {
-		f.mtu.blackhole(now)
-		f.model.mss = f.mtu.current
-		f.model.onTimeout(now)
-	}
-	n := 0
-	for pn := f.log.base; pn < f.log.next; pn++ {
-		if r := f.log.rec(pn); r.state == inFlight {
-			f.declareLost(pn, r, o)
-			if n++; n == 2 && f.loss.backoff < 3 {
-				break
-			}
-		}
-	}
-	f.lastSent = now
-	f.log.advance()
 }

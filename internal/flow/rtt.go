@@ -11,6 +11,14 @@ type rtt struct {
 	smoothed, variance, latest time.Duration
 }
 
+// reset forgets all but the sample d, if there is one.
+func (r *rtt) reset(d time.Duration) {
+	*r = rtt{}
+	if d > 0 {
+		r.sample(d)
+	}
+}
+
 func (r *rtt) sample(d time.Duration) {
 	d = max(d, time.Microsecond)
 	r.latest = d

@@ -11,6 +11,7 @@ const (
 	Ping                    // nothing but a wish to be acknowledged
 	Dgram                   // an unreliable datagram
 	Every                   // an ACK_EVERY frame
+	Paths                   // a PATHS frame; Off is its revision
 )
 
 // Record is one packet on its way: what its owner needs back when it is
@@ -22,6 +23,7 @@ type Record struct {
 	Size  uint16 // bytes on the wire above UDP
 	Kind  Kind
 	state state
+	told  bool // the owner was told to repair it elsewhere
 }
 
 type state uint8

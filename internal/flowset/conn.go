@@ -62,11 +62,19 @@ type Config struct {
 	PeerWindow uint64 // the peer's initial credit
 	Patience   time.Duration
 	Datagram   bool // unreliable datagrams instead of a stream
+
+	Control Control // takes path control; nil answers challenges and ignores the rest
+	// OnState is told of every change of a flow's state, from within the call
+	// that caused it; nil for nobody.
+	OnState func(i uint8, from, to State, now flow.Time)
 }
 
 // Conn is one connection's protocol state.
 type Conn struct {
-	flows    []*flow.Flow
+	paths    []*path // by index
+	mode     Mode
+	control  Control
+	onState  func(i uint8, from, to State, now flow.Time)
 	snd      sender
 	rcv      receiver
 	dgrams   dgramQueue
@@ -76,18 +84,23 @@ type Conn struct {
 	frames  []byte  // scratch for building
 	answer  [8]byte // owed RESPONSE
 	answers bool
-	ping    bool
+	ping    bool   // a PING is owed on the best flow
 	pongs   uint64 // pings that were answered
 	pinged  bool   // the packet at hand has a PING
 	hello   bool   // an empty packet is owed: it proves that we have the keys
 
 	resetCode uint64
 	resetWhy  string
-	resetOut  bool // a RST is owed
-	aborted   bool // by Reset, so that the peer must learn of it
+	resetOut  uint16 // flows on which a RST is owed, one bit each
+	aborted   bool   // by Reset, so that the peer must learn of it
 	resetAt   flow.Time
 	reminders int
 	err       error
+
+	advert       *advert // nil before the first
+	peerRevision uint64  // of the newest PATHS
+	peerMode     Mode
+	peerCosts    [sal.MaxPathFlows]uint8
 }
 
 // New returns a connection without flows.
@@ -101,21 +114,10 @@ func New(c Config) *Conn {
 	if c.Patience == 0 {
 		c.Patience = DefaultPatience
 	}
-	conn := &Conn{patience: c.Patience, datagram: c.Datagram}
+	conn := &Conn{patience: c.Patience, datagram: c.Datagram, control: c.Control, onState: c.OnState}
 	conn.snd.limit = c.PeerWindow
 	conn.rcv.window.init(uint64(c.Window), uint64(c.MaxWindow))
 	return conn
-}
-
-// AddFlow adds a path. Its Index must be its position in the set.
-func (c *Conn) AddFlow(f *flow.Flow) { c.flows = append(c.flows, f) }
-
-// Flow returns the flow with that index, nil if there is none.
-func (c *Conn) Flow(index uint8) *flow.Flow {
-	if int(index) < len(c.flows) {
-		return c.flows[index]
-	}
-	return nil
 }
 
 // Write queues stream bytes; c owns d from now on.
@@ -138,8 +140,10 @@ func (c *Conn) Ending() bool { return c.snd.fin }
 // enough to push back. It may move back when the path becomes narrower.
 func (c *Conn) Accepted() uint64 {
 	ahead := minBacklog
-	for _, f := range c.flows {
-		ahead += f.Window()
+	for _, p := range c.paths {
+		if p.state.open() && p.carries() {
+			ahead += p.f.Window()
+		}
 	}
 	return min(c.snd.end, c.snd.next+uint64(ahead), c.snd.una+maxBacklog)
 }
@@ -153,7 +157,8 @@ func (c *Conn) Reset(code uint64, why string) {
 	if c.err != nil {
 		return
 	}
-	c.resetOut, c.aborted, c.resetCode, c.resetWhy = true, true, code, why
+	c.aborted, c.resetCode, c.resetWhy = true, code, why
+	c.resetEverywhere()
 	c.fail(&ResetError{code, why})
 }
 
@@ -166,8 +171,17 @@ func (c *Conn) remind(now flow.Time, h *sal.Short) {
 		return
 	}
 	c.reminders++
-	c.resetAt = now.Add(c.flows[0].RTT() + 10*time.Millisecond)
-	c.resetOut = true
+	c.resetAt = now.Add(c.longestRTT() + 10*time.Millisecond)
+	c.resetEverywhere()
+}
+
+// resetEverywhere owes a RST on all flows that may get it through.
+func (c *Conn) resetEverywhere() {
+	for i, p := range c.paths {
+		if p.state.open() {
+			c.resetOut |= 1 << i
+		}
+	}
 }
 
 // Fail ends the connection without telling the peer.
@@ -198,16 +212,27 @@ func (c *Conn) Finished() bool { return c.rcv.finished }
 
 // Timeout does what is due.
 func (c *Conn) Timeout(now flow.Time) {
-	waiting := false
-	var heard flow.Time
-	for _, f := range c.flows {
-		waiting = waiting || f.InFlight() > 0
-		f.Timeout(now, c)
-		heard = max(heard, f.LastHeard())
+	idle := c.Drained()
+	for _, p := range c.paths {
+		p.f.Idle = idle
+		if p.f.Timeout(now, c) {
+			c.silent(now, p)
+		}
 	}
-	if waiting && now.Sub(heard) > c.patience {
+	if since, waiting := c.waiting(); waiting && now.Sub(since) > c.patience {
 		c.Fail(ErrTimedOut)
 	}
+}
+
+// waiting reports whether the peer owes a sign of life, and when it gave the
+// last one.
+func (c *Conn) waiting() (since flow.Time, ok bool) {
+	ok = !c.snd.lost.empty()
+	for _, p := range c.paths {
+		ok = ok || p.f.InFlight() > 0
+		since = max(since, p.f.LastHeard())
+	}
+	return since, ok
 }
 
 // Deadline returns when Timeout, and Transmit after it, want to be called.
@@ -216,9 +241,13 @@ func (c *Conn) Deadline() flow.Time {
 	if c.err != nil {
 		return t
 	}
-	pending := c.ready()
-	for _, f := range c.flows {
-		t = min(t, f.Deadline(pending))
+	ready := c.ready()
+	acks := c.best() != nil
+	for _, p := range c.paths {
+		t = min(t, p.f.Deadline(ready && p.pending, acks))
+	}
+	if since, waiting := c.waiting(); waiting {
+		t = min(t, since.Add(c.patience)+1)
 	}
 	return t
 }
@@ -235,6 +264,9 @@ func (c *Conn) PacketAcked(_ *flow.Flow, r flow.Record) {
 	}
 	if r.Kind&flow.Ping != 0 {
 		c.pongs++
+	}
+	if r.Kind&flow.Paths != 0 {
+		c.advertAcked(r.Off)
 	}
 }
 
@@ -253,14 +285,17 @@ func (c *Conn) PacketLost(f *flow.Flow, r flow.Record) {
 		c.rcv.window.dirty = true
 	}
 	if r.Kind&flow.Ping != 0 {
-		c.ping = true
+		c.paths[f.Index].ping = true
+	}
+	if r.Kind&flow.Paths != 0 {
+		c.advertLost(f, r.Off)
 	}
 	if r.Kind&flow.Every != 0 {
 		f.AckWishLost()
 	}
 }
 
-// Ping asks for a sign of life with the next Transmit.
+// Ping asks for a sign of life with the next Transmit, on the best flow.
 func (c *Conn) Ping() { c.ping = true }
 
 // Pongs counts the pings that the peer acknowledged.

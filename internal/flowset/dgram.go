@@ -57,8 +57,8 @@ func (c *Conn) SendDatagram(b []byte) error {
 // MaxDatagram is the longest datagram that fits a packet now.
 func (c *Conn) MaxDatagram() int {
 	least := 0
-	for _, f := range c.flows {
-		if m := f.MTU() - shortOverhead; least == 0 || m < least {
+	for _, p := range c.paths {
+		if m := p.f.MTU() - shortOverhead; least == 0 || m < least {
 			least = m
 		}
 	}

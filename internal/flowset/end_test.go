@@ -110,7 +110,7 @@ func newPair(w *world, seed uint64, rtt time.Duration) (a, b *end) {
 			Sealer: seal.NewSealer(seal.AES128GCM, [32]byte{local}, 0),
 			Opener: seal.NewOpener(seal.AES128GCM, [32]byte{remote}, 0),
 		})
-		e.conn.AddFlow(e.flow)
+		e.conn.AddFlow(e.flow, Active)
 		e.through = func(size int, _ []byte, deliver func()) { e.out.send(size, deliver) }
 		return e
 	}

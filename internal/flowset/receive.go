@@ -66,8 +66,8 @@ func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Sho
 	}
 	to.Commit(n)
 	c.rcv.next += uint64(n)
-	c.rcv.window.arrive(now, n, c.rcv.next, f.RTT())
-	f.OnReceived(now, pn, len(pkt), true)
+	c.rcv.window.arrive(now, n, c.rcv.next, c.longestRTT())
+	c.heard(now, f, pn, len(pkt), n, true)
 	if len(c.rcv.pieces) > 0 || c.rcv.fin {
 		c.rcv.settle(to)
 	}
@@ -93,7 +93,7 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 		if ok, err := c.receiveStream(off, plain, size, h.Type == sal.TypeFIN, to); !ok {
 			return err // not acknowledged: it was not kept
 		}
-		c.rcv.window.arrive(now, len(plain), c.rcv.next, f.RTT())
+		c.rcv.window.arrive(now, len(plain), c.rcv.next, c.longestRTT())
 	}
 	if h.Type == sal.TypeDgram && c.datagram {
 		to.Reserve(0)
@@ -102,15 +102,29 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 		}
 	}
 	c.pinged = false
-	el, err := c.receiveFrames(now, frames)
+	el, err := c.receiveFrames(now, f, frames)
 	if err != nil {
 		return err
 	}
-	f.OnReceived(now, pn, size, eliciting || el)
+	c.heard(now, f, pn, size, len(plain), eliciting || el)
 	if h.Type == sal.TypeProbe || h.Type == sal.TypeFIN || c.pinged {
 		f.AckNow() // no data will follow for the answer to ride on
 	}
 	return nil
+}
+
+// heard records an authentic packet with n bytes of payload that arrived on f.
+func (c *Conn) heard(now flow.Time, f *flow.Flow, pn uint64, size, n int, eliciting bool) {
+	newest := pn > f.LargestReceived()
+	f.OnReceived(now, pn, size, eliciting)
+	p := c.paths[f.Index]
+	p.bulk += n
+	if p.state != Active {
+		c.alive(now, p, false)
+	}
+	if newest && c.control != nil {
+		c.control.Newest(now, f)
+	}
 }
 
 // receiveStream takes stream bytes that arrived in a packet of size. It reports whether they were kept.
@@ -139,7 +153,7 @@ var parsed = sync.Pool{New: func() any { return new(sal.Frame) }}
 
 // receiveFrames takes control frames. It reports whether any asks for an
 // acknowledgement.
-func (c *Conn) receiveFrames(now flow.Time, b []byte) (eliciting bool, err error) {
+func (c *Conn) receiveFrames(now flow.Time, on *flow.Flow, b []byte) (eliciting bool, err error) {
 	if len(b) == 0 {
 		return false, nil
 	}
@@ -162,6 +176,9 @@ func (c *Conn) receiveFrames(now flow.Time, b []byte) (eliciting bool, err error
 			if err := f.OnAck(now, &fr.Ack, c); err != nil {
 				return false, err
 			}
+			if p := c.paths[f.Index]; f.Progress() == now && (p.state != Active || p.hearsay) {
+				c.alive(now, p, true)
+			}
 			continue
 		case sal.FramePing:
 			c.pinged = true
@@ -175,7 +192,21 @@ func (c *Conn) receiveFrames(now flow.Time, b []byte) (eliciting bool, err error
 			c.fail(&ResetError{fr.Code, string(fr.Reason)})
 			return false, nil
 		case sal.FrameChallenge:
-			c.answer, c.answers = fr.Data, true
+			if c.control != nil {
+				c.control.Challenge(now, on, fr.Data)
+			} else {
+				c.answer, c.answers = fr.Data, true
+			}
+		case sal.FrameResponse:
+			if c.control != nil {
+				c.control.Response(now, on, fr.Data)
+			}
+		case sal.FrameRSYN:
+			if c.control != nil {
+				c.control.RSYN(now, on, &fr.RSYN)
+			}
+		case sal.FramePaths:
+			c.onPaths(now, &fr.Paths)
 		}
 		eliciting = true
 	}

@@ -1,6 +1,8 @@
 package flowset
 
 import (
+	"math/bits"
+
 	"github.com/serval-net/serval/internal/flow"
 	"github.com/serval-net/serval/pkg/sal"
 )
@@ -11,100 +13,155 @@ const (
 	// largePacket is where one packet is a train of its own: better end it with
 	// the chunk, sealed in place, than copy to fill it.
 	largePacket = 16 << 10
+	// maxFrames is how much of a packet acknowledgements of other flows may take.
+	maxFrames = 512
 )
 
 // Transmit writes the next train of packets for one flow into buf: n bytes, in
 // packets of seg bytes of which the last may be shorter. It returns n = 0 when
 // nothing may leave now; Deadline says when to try again.
 func (c *Conn) Transmit(now flow.Time, buf []byte) (n, seg int, f *flow.Flow) {
-	if len(c.flows) == 0 {
+	if c.err != nil {
+		return c.transmitReset(now, buf)
+	}
+	best := c.best()
+	if best == nil {
 		return 0, 0, nil
 	}
-	f = c.schedule()
-	if f.Sealer.NeedsUpdate(f.NextPN()) {
-		c.updateKey(f)
+	if c.ping {
+		c.ping, best.ping = false, true
 	}
-	if c.err != nil {
-		if !c.resetOut {
-			return 0, 0, nil
+	if len(c.paths) > 1 {
+		if p := c.probe(); p != nil {
+			n = c.transmitControl(now, p, best, buf)
+			return n, n, p.f
 		}
-		c.resetOut = false
-		out := c.seal(f, sal.TypeRST, buf, sal.AppendReset(c.frames[:0], c.resetCode, c.resetWhy))
-		f.Sent(now, flow.Record{Size: uint16(len(out))})
-		return len(out), len(out), f
 	}
-	if c.ready() {
-		if budget := f.Budget(now); budget > 0 {
-			if size := c.wantsMTU(now, f, buf); size > 0 {
-				return size, size, f
-			}
-			if c.dgrams.n > 0 {
-				return c.transmitDatagrams(now, f, buf, budget)
-			}
-			n, seg = c.transmitStream(now, f, buf, budget)
-			return n, seg, f
+	if !c.ready() {
+		for _, p := range c.paths {
+			p.f.AppLimited()
 		}
-	} else {
-		f.AppLimited()
+	} else if p := c.schedule(now); p != nil {
+		return c.transmitData(now, p, best, buf)
 	}
-	if n = c.transmitControl(now, f, buf); n > 0 {
-		return n, n, f
+	if p := c.advertPath(); p != nil {
+		n = c.transmitAdvert(now, p, buf)
+		return n, n, p.f
+	}
+	for _, p := range c.paths {
+		if !p.state.open() {
+			continue
+		}
+		if n = c.transmitControl(now, p, best, buf); n > 0 {
+			return n, n, p.f
+		}
 	}
 	return 0, 0, nil
 }
 
-// updateKey moves to the next key once the peer has seen the present one. A side
-// that only acknowledges gets no acknowledgements itself: it asks for one.
-func (c *Conn) updateKey(f *flow.Flow) {
+// transmitReset tells the peer, on every flow that may reach it, that the
+// connection has ended.
+func (c *Conn) transmitReset(now flow.Time, buf []byte) (n, seg int, f *flow.Flow) {
+	if c.resetOut == 0 {
+		return 0, 0, nil
+	}
+	i := bits.TrailingZeros16(c.resetOut)
+	c.resetOut &^= 1 << i
+	f = c.paths[i].f
+	out := c.seal(f, sal.TypeRST, buf, sal.AppendReset(c.frames[:0], c.resetCode, c.resetWhy))
+	f.Sent(now, flow.Record{Size: uint16(len(out))})
+	return len(out), len(out), f
+}
+
+// transmitData fills buf for p, which has the budget.
+func (c *Conn) transmitData(now flow.Time, p, best *path, buf []byte) (n, seg int, f *flow.Flow) {
+	f = p.f
+	c.updateKey(p)
+	budget := f.Budget(now)
+	if size := c.wantsMTU(now, f, buf); size > 0 {
+		return size, size, f
+	}
+	if c.dgrams.n > 0 {
+		return c.transmitDatagrams(now, p, best, buf)
+	}
+	n, seg = c.transmitStream(now, p, best, buf, budget)
+	return n, seg, f
+}
+
+// updateKey moves to the next key, if it is time, once the peer has seen the
+// present one. A side that only acknowledges gets no acknowledgements itself:
+// it asks for one.
+func (c *Conn) updateKey(p *path) {
+	f := p.f
+	if !f.Sealer.NeedsUpdate(f.NextPN()) {
+		return
+	}
 	if f.Sealer.MayUpdate(f.LargestAcked()) {
 		f.Sealer.Update()
 	} else if f.InFlight() == 0 {
-		c.ping = true
+		p.ping = true
 	}
 }
 
-// schedule chooses the flow to send on. With one flow there is no choice.
-func (c *Conn) schedule() *flow.Flow { return c.flows[0] }
-
-// piggyback collects the frames that ride on the next packet.
-func (c *Conn) piggyback(now flow.Time, f *flow.Flow) (b []byte, kind flow.Kind) {
+// piggyback collects the frames that ride on the next packet of p. What is not
+// about a flow travels on the best one, acknowledgements of flows that do not
+// work included.
+func (c *Conn) piggyback(now flow.Time, p, best *path) (b []byte, kind flow.Kind) {
 	b = c.frames[:0]
+	f := p.f
 	if f.OwesAck() {
 		b = f.AppendAck(b, now)
+	}
+	if p == best {
+		b, kind = c.shared(now, p, b)
+	}
+	if w, ok := f.AckWish(); ok {
+		b = sal.AppendAckEvery(b, w)
+		kind |= flow.Every
+	}
+	if p.ping {
+		p.ping = false
+		b = sal.AppendPing(b)
+		kind |= flow.Ping
+	}
+	c.frames = b
+	return b, kind
+}
+
+// shared appends what travels on the best flow p.
+func (c *Conn) shared(now flow.Time, p *path, b []byte) (_ []byte, kind flow.Kind) {
+	if len(c.paths) > 1 {
+		for _, q := range c.paths {
+			if q.state != Active && q != p && q.f.OwesAck() && len(b) < maxFrames {
+				b = q.f.AppendAck(b, now)
+			}
+		}
 	}
 	if c.rcv.window.dirty {
 		c.rcv.window.dirty = false
 		b = sal.AppendWindow(b, c.rcv.window.edge)
 		kind |= flow.Window
 	}
-	if w, ok := f.AckWish(); ok {
-		b = sal.AppendAckEvery(b, w)
-		kind |= flow.Every
-	}
 	if c.answers {
 		c.answers = false
 		b = sal.AppendResponse(b, c.answer)
-		kind |= flow.Ping
-	}
-	if c.ping {
-		c.ping = false
-		b = sal.AppendPing(b)
 		kind |= flow.Ping
 	}
 	if c.hello {
 		c.hello = false
 		b = append(b, byte(sal.FramePad))
 	}
-	c.frames = b
 	return b, kind
 }
 
 // transmitControl sends frames that cannot wait for data to ride on.
-func (c *Conn) transmitControl(now flow.Time, f *flow.Flow, buf []byte) int {
-	if !f.WantsAck(now) && !c.rcv.window.dirty && !c.answers && !c.ping && !c.hello {
+func (c *Conn) transmitControl(now flow.Time, p, best *path, buf []byte) int {
+	f := p.f
+	c.updateKey(p)
+	if !p.ping && !(f.WantsAck(now) && (p.state == Active || p == best)) && (p != best || !c.sharedDue(now)) {
 		return 0
 	}
-	frames, kind := c.piggyback(now, f)
+	frames, kind := c.piggyback(now, p, best)
 	if len(frames) == 0 {
 		return 0
 	}
@@ -114,6 +171,22 @@ func (c *Conn) transmitControl(now flow.Time, f *flow.Flow, buf []byte) int {
 	out := c.seal(f, sal.TypeAck, buf, frames)
 	f.Sent(now, flow.Record{Kind: kind, Size: uint16(len(out))})
 	return len(out)
+}
+
+// sharedDue reports whether the best flow must leave for anything that is not
+// its own.
+func (c *Conn) sharedDue(now flow.Time) bool {
+	if c.rcv.window.dirty || c.answers || c.hello {
+		return true
+	}
+	if len(c.paths) > 1 {
+		for _, q := range c.paths {
+			if q.state != Active && q.f.WantsAck(now) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // seal builds a packet of nothing but frames in buf.
@@ -145,9 +218,10 @@ func (c *Conn) wantsMTU(now flow.Time, f *flow.Flow, buf []byte) int {
 }
 
 // transmitStream fills buf with repairs and new bytes.
-func (c *Conn) transmitStream(now flow.Time, f *flow.Flow, buf []byte, budget int) (n, seg int) {
+func (c *Conn) transmitStream(now flow.Time, p, best *path, buf []byte, budget int) (n, seg int) {
+	f := p.f
 	f.StartBurst(now)
-	frames, kind := c.piggyback(now, f)
+	frames, kind := c.piggyback(now, p, best)
 	seg = min(f.MTU(), len(buf))
 	limit := min(len(buf), budget)
 	for n == 0 || n+seg <= limit {
@@ -221,9 +295,10 @@ func (s *sender) toChunkEnd(off uint64, n int) int {
 	return n
 }
 
-func (c *Conn) transmitDatagrams(now flow.Time, f *flow.Flow, buf []byte, budget int) (n, seg int, _ *flow.Flow) {
+func (c *Conn) transmitDatagrams(now flow.Time, p, best *path, buf []byte) (n, seg int, f *flow.Flow) {
+	f = p.f
 	f.StartBurst(now)
-	frames, kind := c.piggyback(now, f)
+	frames, kind := c.piggyback(now, p, best)
 	d := c.dgrams.peek()
 	c.dgrams.pop()
 	if len(d)+shortOverhead > min(len(buf), f.MTU()) { // the path shrank since it was queued

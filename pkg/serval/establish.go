@@ -53,7 +53,7 @@ func (n *Node) establish(e *establishment) (*link, error) {
 		Route:  n.routes.to(e.from.Addr()),
 		Sealer: seal.NewSealer(ses.Suite, ses.SendSecret, 0), Opener: seal.NewOpener(ses.Suite, ses.RecvSecret, 0),
 	})
-	l.set.AddFlow(f)
+	l.set.AddFlow(f, flowset.Active)
 	l.paths = []path{{flow: f, socket: e.socket, remote: e.from}}
 	l.live.start(now)
 	l.began = now

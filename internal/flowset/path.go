@@ -1,0 +1,109 @@
+package flowset
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+// path is a flow and what the connection knows of it.
+type path struct {
+	f        *flow.Flow
+	state    State
+	since    flow.Time // of the state
+	cost     uint8     // ours
+	peerCost uint8
+	ping     bool // a PING is owed on it, in spite of window and pacing
+	hearsay  bool // it is Active for a packet that came, not for an acknowledgement
+	deaf     bool // and that was wrong
+	pending  bool // it would carry data if pacing and window let it
+	bulk     int  // bytes of stream that came since the last quiet probe
+}
+
+// price is the effective cost: who must not receive on it must not be sent to.
+func (p *path) price() uint8 { return max(p.cost, p.peerCost) }
+
+// carries reports whether data may travel on it, as far as costs go.
+func (p *path) carries() bool { return p.price() != sal.NeverCost }
+
+// AddFlow adds a path in state s. Its Index must be its position in the set.
+func (c *Conn) AddFlow(f *flow.Flow, s State) {
+	p := &path{f: f, state: s}
+	if int(f.Index) < len(c.peerCosts) {
+		p.peerCost = c.peerCosts[f.Index]
+	}
+	c.paths = append(c.paths, p)
+	c.helped()
+}
+
+func (c *Conn) path(i uint8) *path {
+	if int(i) < len(c.paths) {
+		return c.paths[i]
+	}
+	return nil
+}
+
+// Flows is how many flows there are, in whatever state.
+func (c *Conn) Flows() int { return len(c.paths) }
+
+// Flow returns the flow with that index, nil if there is none.
+func (c *Conn) Flow(i uint8) *flow.Flow {
+	if p := c.path(i); p != nil {
+		return p.f
+	}
+	return nil
+}
+
+// State returns the state of flow i; one that does not exist is Parked.
+func (c *Conn) State(i uint8) State {
+	if p := c.path(i); p != nil {
+		return p.state
+	}
+	return Parked
+}
+
+// Moved says that flow i has a new path that is validated: what was learnt of
+// the old one is forgotten, what is in flight there leaves again, and the flow
+// is Active. The parameters are those of flow.Flow.Moved.
+func (c *Conn) Moved(now flow.Time, i uint8, rtt time.Duration, linkMTU int, route *flow.Route) {
+	p := c.path(i)
+	if p == nil {
+		return
+	}
+	p.f.Moved(now, rtt, linkMTU, route, c)
+	p.hearsay, p.deaf, p.bulk = false, false, 0
+	c.setState(now, p, Active)
+}
+
+// SetMode sets how the flows are used.
+func (c *Conn) SetMode(m Mode) { c.mode = m }
+
+// Mode is how the flows are used.
+func (c *Conn) Mode() Mode { return cmp.Or(c.mode, c.peerMode, ModeAggregate) }
+
+// SetCost sets what flow i costs this end: data takes the cheapest flows that
+// work. On one of cost sal.NeverCost none is sent.
+func (c *Conn) SetCost(i, cost uint8) {
+	if p := c.path(i); p != nil {
+		p.cost = cost
+		c.repriced(p)
+	}
+}
+
+// repriced moves data away from a flow that may not carry it any more.
+func (c *Conn) repriced(p *path) {
+	c.helped()
+	if !p.carries() {
+		p.f.Reinject(c)
+	}
+}
+
+// Probe asks for a sign of life on flow i with the next Transmit, whatever its
+// window says.
+func (c *Conn) Probe(i uint8) {
+	if p := c.path(i); p != nil && p.state != Parked {
+		p.ping = true
+	}
+}

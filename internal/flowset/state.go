@@ -1,0 +1,145 @@
+package flowset
+
+import "github.com/serval-net/serval/internal/flow"
+
+// State is what a flow can be used for.
+type State uint8
+
+const (
+	Pending State = iota // its path is not validated: path control only
+	Active               // carries data
+	Suspect              // silent: its data leaves again elsewhere, and it is probed
+	Down                 // silent for long: probed ever more seldom
+	Parked               // has no local address: nothing is sent
+)
+
+var stateNames = [...]string{"pending", "active", "suspect", "down", "parked"}
+
+// String returns the state in lower case.
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "state?"
+}
+
+// Mode is how several flows are used; the values are those of a PATHS frame.
+type Mode uint8
+
+const (
+	ModeDefault   Mode = iota // what the peer wishes, or else ModeAggregate
+	ModeAggregate             // the sum of all flows of the cheapest cost that work
+	ModeFailover              // the best flow; the others are kept for when it fails
+	ModeRedundant             // every byte on all flows, each at its own pace
+)
+
+var modeNames = [...]string{"default", "aggregate", "failover", "redundant"}
+
+// String returns the mode in lower case.
+func (m Mode) String() string {
+	if int(m) < len(modeNames) {
+		return modeNames[m]
+	}
+	return "mode?"
+}
+
+const (
+	// downAfter and downProbes are what makes a suspect flow a dead one.
+	downAfter  = flow.Time(1e9)
+	downProbes = 3
+)
+
+// open reports whether packets may leave on the flow at all.
+func (s State) open() bool { return s == Active || s == Suspect || s == Down }
+
+// SetState changes the state of flow i from outside: Active when its path is
+// validated, Parked when its local address is gone, and so on. What is in
+// flight on a flow that is Active no more leaves again on others at once.
+func (c *Conn) SetState(now flow.Time, i uint8, s State) {
+	if p := c.path(i); p != nil {
+		c.setState(now, p, s)
+	}
+}
+
+func (c *Conn) setState(now flow.Time, p *path, s State) {
+	from := p.state
+	if from == s {
+		return
+	}
+	p.state = s
+	silentSince := p.since
+	p.since = now
+	switch s {
+	case Active:
+		p.hearsay = false
+		if from == Suspect || from == Down {
+			p.f.Resume(now, silentSince)
+		} else {
+			p.f.Resume(now, now)
+		}
+	case Suspect:
+		p.f.Reinject(c)
+		p.ping = true
+	case Down:
+		p.f.Abandon(c)
+		p.ping = true
+	case Pending, Parked:
+		p.f.Abandon(c)
+		p.ping, p.bulk = false, 0
+	}
+	c.helped()
+	if c.onState != nil {
+		c.onState(p.f.Index, from, s, now)
+	}
+}
+
+// silent takes note of a probe timeout of p. Where another flow can take over
+// the first one is enough for suspicion: a false alarm costs but duplicates.
+func (c *Conn) silent(now flow.Time, p *path) {
+	n := p.f.Timeouts()
+	p.ping = p.ping || p.f.Helped || len(c.paths) > 1
+	switch {
+	case p.state == Active && (p.f.Helped || n >= 2):
+		if p.hearsay {
+			p.deaf = true
+		}
+		c.setState(now, p, Suspect)
+	case p.state == Suspect && n > downProbes && now-p.since >= downAfter:
+		c.setState(now, p, Down)
+	case p.state == Down:
+		p.f.Abandon(c)
+	}
+}
+
+// alive takes note of a sign of life on p: an acknowledgement of what it
+// carried, or else a packet. A packet shows only that one direction works: if
+// the flow falls silent again after it, nothing less than an acknowledgement
+// will do.
+func (c *Conn) alive(now flow.Time, p *path, acked bool) {
+	if acked {
+		p.hearsay, p.deaf = false, false
+	}
+	if p.state != Suspect && p.state != Down || p.deaf {
+		return
+	}
+	c.setState(now, p, Active)
+	p.hearsay = !acked
+}
+
+// helped tells each flow whether others can carry its data, so that it need not
+// repeat it on a path that is silent.
+func (c *Conn) helped() {
+	active := 0
+	for _, p := range c.paths {
+		if p.carries() && p.state == Active {
+			active++
+		}
+	}
+	for _, p := range c.paths {
+		others := active
+		if p.carries() && p.state == Active {
+			others--
+		}
+		p.f.Helped = others > 0
+	}
+}
