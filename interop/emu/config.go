@@ -2,8 +2,8 @@
 // for kernels without netem.
 //
 // An iptables rule sends the packets of one direction to an NFQUEUE; the
-// emulator is told of each packet, never sees or copies its payload, and gives
-// the verdict when the packet is due. That keeps the cost of a packet at about
+// emulator is told of each packet, never sees or copies its payload (but to
+// duplicate it), and gives the verdict when the packet is due. That keeps the cost of a packet at about
 // a microsecond, so a gigabit link fits beside the programs under test.
 package emu
 
@@ -30,10 +30,15 @@ type Config struct {
 	// judged alone; a segmentation-offload burst is one packet, so turn offloads
 	// off where loss must be per packet (see lab.Iface.PerPacket).
 	Loss float64
+	// Duplicate is the probability, 0 to 1, that a packet leaves twice. It makes
+	// packets cost more, as their payload is copied, and cuts bursts up.
+	Duplicate float64
+	// Blackhole drops every packet, those that are held included.
+	Blackhole bool
 	// Limit is the most packets held at a time; the kernel drops further ones.
-	// Zero means DefaultLimit.
+	// Zero means DefaultLimit. Set does not change it.
 	Limit int
-	// Seed makes the random decisions repeatable.
+	// Seed makes the random decisions repeatable. Set does not change it.
 	Seed uint64
 }
 
@@ -44,16 +49,19 @@ func (c Config) validate() error {
 		return fmt.Errorf("emu: delay %v and jitter %v must not be negative", c.Delay, c.Jitter)
 	case c.Jitter > c.Delay:
 		return fmt.Errorf("emu: jitter %v is larger than the delay %v it varies", c.Jitter, c.Delay)
-	case c.Loss < 0 || c.Loss > 1 || c.Reorder < 0 || c.Reorder > 1:
-		return fmt.Errorf("emu: loss %v and reorder %v are probabilities from 0 to 1", c.Loss, c.Reorder)
+	case !probability(c.Loss) || !probability(c.Reorder) || !probability(c.Duplicate):
+		return fmt.Errorf("emu: loss %v, reorder %v and duplicate %v are probabilities from 0 to 1", c.Loss, c.Reorder, c.Duplicate)
 	case c.Limit < 0:
 		return fmt.Errorf("emu: limit %d must not be negative", c.Limit)
 	}
 	return nil
 }
 
+func probability(p float64) bool { return p >= 0 && p <= 1 }
+
 // Stats counts what a queue has done so far.
 type Stats struct {
-	Packets uint64 // seen
-	Dropped uint64 // by Config.Loss
+	Packets    uint64 // seen
+	Dropped    uint64 // by Config.Loss or Blackhole
+	Duplicated uint64 // by Config.Duplicate
 }

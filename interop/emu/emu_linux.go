@@ -11,15 +11,18 @@ import (
 )
 
 // Emulator holds the packets of one netfilter queue and gives their verdicts.
-// Close must be called; Stats may be called from any goroutine.
+// Close must be called; Set and Stats may be called from any goroutine before.
 type Emulator struct {
-	q       *nfqueue
-	line    *line
-	wake    int // eventfd, written once by Close
-	done    chan struct{}
-	err     error
-	packets atomic.Uint64
-	dropped atomic.Uint64
+	q      *nfqueue
+	line   *line
+	copier *copier
+	wake   int         // eventfd, written by Set and Close
+	closed atomic.Bool // by Close
+	next   atomic.Pointer[Config]
+	done   chan struct{}
+	err    error
+
+	packets, dropped, duplicated atomic.Uint64
 }
 
 // Start takes over the netfilter queue of the given number in the calling
@@ -40,12 +43,19 @@ func Start(queue uint16, cfg Config) (*Emulator, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := newCopier()
+	if err != nil {
+		unix.Close(q.fd)
+		return nil, err
+	}
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		unix.Close(q.fd)
+		c.close()
 		return nil, fmt.Errorf("emu: eventfd: %w", err)
 	}
-	e := &Emulator{q: q, line: newLine(cfg), wake: wake, done: make(chan struct{})}
+	e := &Emulator{q: q, line: newLine(cfg), copier: c, wake: wake, done: make(chan struct{})}
+	e.next.Store(&cfg)
 	go func() {
 		defer close(e.done)
 		e.err = e.run()
@@ -53,18 +63,33 @@ func Start(queue uint16, cfg Config) (*Emulator, error) {
 	return e, nil
 }
 
+// Set changes what happens to packets from now on; those held keep their times.
+func (e *Emulator) Set(cfg Config) error {
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	e.next.Store(&cfg)
+	e.rouse()
+	return nil
+}
+
 // Stats returns the counters so far.
 func (e *Emulator) Stats() Stats {
-	return Stats{Packets: e.packets.Load(), Dropped: e.dropped.Load()}
+	return Stats{Packets: e.packets.Load(), Dropped: e.dropped.Load(), Duplicated: e.duplicated.Load()}
 }
+
+// rouse ends a wait.
+func (e *Emulator) rouse() { unix.Write(e.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
 // Close stops the emulator and waits for it; the kernel drops the packets still
 // held. It returns the error that ended the emulator early, if one did. It must
 // be called once.
 func (e *Emulator) Close() error {
-	unix.Write(e.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	e.closed.Store(true)
+	e.rouse()
 	<-e.done
 	unix.Close(e.wake)
+	e.copier.close()
 	unix.Close(e.q.fd)
 	return e.err
 }
@@ -78,15 +103,21 @@ func (e *Emulator) run() error {
 	unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20)
 
 	for {
-		if closed, err := e.wait(); closed || err != nil {
+		if err := e.wait(); err != nil || e.closed.Load() {
 			return err
+		}
+		if cfg := e.next.Swap(nil); cfg != nil {
+			e.line.set(*cfg)
+			if err := e.q.copyPayload(cfg.Duplicate > 0); err != nil {
+				return fmt.Errorf("emu: ask for payloads: %w", err)
+			}
 		}
 		now := monotonic()
 		// A bound, so that verdicts are given under a flood as well.
 		for range 64 {
-			err := e.q.read(func(id uint32) {
+			err := e.q.read(func(id uint32, payload []byte) {
 				e.packets.Add(1)
-				e.line.add(now, id)
+				e.line.add(now, id, payload)
 			})
 			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 				break
@@ -108,14 +139,17 @@ func (e *Emulator) decide(now time.Duration) error {
 	var newest packet
 	accept := false
 	for p, ok := e.line.pop(now); ok; p, ok = e.line.pop(now) {
+		if p.copy != nil && !p.drop && e.copier.send(p.copy) == nil {
+			e.duplicated.Add(1)
+		}
 		switch {
 		case p.drop:
 			e.dropped.Add(1)
 			e.q.verdict(msgVerdict, p.id, verdictDrop)
-		case e.line.inOrder():
-			newest, accept = p, true
-		default:
+		case p.over:
 			e.q.verdict(msgVerdict, p.id, verdictAccept)
+		default:
+			newest, accept = p, true
 		}
 		if len(e.q.out) > 32<<10 { // stay well below a netlink socket's buffer
 			if err := e.q.flush(); err != nil {
@@ -129,8 +163,8 @@ func (e *Emulator) decide(now time.Duration) error {
 	return e.q.flush()
 }
 
-// wait blocks until a packet arrives, one is due, or Close is called.
-func (e *Emulator) wait() (closed bool, err error) {
+// wait blocks until a packet arrives, one is due, or rouse is called.
+func (e *Emulator) wait() error {
 	fds := []unix.PollFd{{Fd: int32(e.q.fd), Events: unix.POLLIN}, {Fd: int32(e.wake), Events: unix.POLLIN}}
 	var timeout *unix.Timespec
 	if due := e.line.next(); due != never {
@@ -138,9 +172,13 @@ func (e *Emulator) wait() (closed bool, err error) {
 		timeout = &ts
 	}
 	if _, err := unix.Ppoll(fds, timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
-		return false, fmt.Errorf("emu: poll: %w", err)
+		return fmt.Errorf("emu: poll: %w", err)
 	}
-	return fds[1].Revents != 0, nil
+	if fds[1].Revents != 0 {
+		var count [8]byte
+		unix.Read(e.wake, count[:])
+	}
+	return nil
 }
 
 // monotonic reads the clock that ppoll runs on.

@@ -1,6 +1,7 @@
 package emu
 
 import (
+	"bytes"
 	"container/heap"
 	"math/rand/v2"
 	"time"
@@ -16,6 +17,8 @@ type packet struct {
 	seq  uint64
 	id   uint32
 	drop bool
+	over bool   // it overtakes: it leaves before packets that came earlier
+	copy []byte // to be sent as well; nil for most
 }
 
 // line is the pure core of the emulator: packets go in as they arrive and come
@@ -35,14 +38,22 @@ func newLine(cfg Config) *line {
 	return &line{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1))}
 }
 
-// add takes in the packet id, arrived at now. A lost packet waits like any
-// other, which keeps verdicts in the kernel's order and so cheap.
-func (l *line) add(now time.Duration, id uint32) {
+// set changes what happens to packets. Those that wait keep their times, and
+// those that come after keep their places behind them.
+func (l *line) set(cfg Config) { l.cfg = cfg }
+
+// add takes in the packet id, arrived at now, of which payload is all there is,
+// if it may have to be duplicated. A lost packet waits like any other, which
+// keeps verdicts in the kernel's order and so cheap.
+func (l *line) add(now time.Duration, id uint32, payload []byte) {
 	p := packet{id: id, seq: l.seq, due: now + l.cfg.Delay}
 	l.seq++
 	p.drop = l.cfg.Loss > 0 && l.rng.Float64() < l.cfg.Loss
+	if len(payload) > 0 && !p.drop && l.cfg.Duplicate > 0 && l.rng.Float64() < l.cfg.Duplicate {
+		p.copy = bytes.Clone(payload)
+	}
 	if l.cfg.Reorder > 0 && l.rng.Float64() < l.cfg.Reorder {
-		p.due = now
+		p.due, p.over = now, true
 		heap.Push(&l.overtakes, p)
 		return
 	}
@@ -68,6 +79,12 @@ func (l *line) next() time.Duration {
 
 // pop removes a packet that is due at now.
 func (l *line) pop(now time.Duration) (packet, bool) {
+	p, ok := l.take(now)
+	p.drop = p.drop || l.cfg.Blackhole
+	return p, ok
+}
+
+func (l *line) take(now time.Duration) (packet, bool) {
 	if len(l.overtakes) > 0 && l.overtakes[0].due <= now {
 		return heap.Pop(&l.overtakes).(packet), true
 	}
@@ -82,9 +99,6 @@ func (l *line) pop(now time.Duration) (packet, bool) {
 	}
 	return p, true
 }
-
-// inOrder reports whether packets leave in the order in which they came.
-func (l *line) inOrder() bool { return l.cfg.Reorder == 0 }
 
 // overtakers is a heap by due time, then by arrival.
 type overtakers []packet

@@ -18,7 +18,7 @@ func drain(cfg Config, n int) (out []packet, held []time.Duration) {
 			now = min(now, time.Duration(arrived)*gap)
 		}
 		for arrived < n && time.Duration(arrived)*gap <= now {
-			l.add(now, uint32(arrived))
+			l.add(now, uint32(arrived), []byte{1})
 			arrived++
 		}
 		for p, ok := l.pop(now); ok; p, ok = l.pop(now) {
@@ -89,8 +89,44 @@ func TestLineReorders(t *testing.T) {
 	}
 }
 
+func TestLineDuplicates(t *testing.T) {
+	out, _ := drain(Config{Delay: time.Millisecond, Duplicate: 0.1}, 5000)
+	copies := 0
+	for _, p := range out {
+		if p.copy != nil {
+			copies++
+		}
+	}
+	if copies < 400 || copies > 600 {
+		t.Errorf("%d of 5000 packets were duplicated, want about 500", copies)
+	}
+}
+
+func TestLineChangesLive(t *testing.T) {
+	l := newLine(Config{Delay: 100 * time.Millisecond})
+	l.add(0, 1, nil)
+	l.set(Config{Delay: 10 * time.Millisecond})
+	l.add(time.Millisecond, 2, nil)
+	if l.next() != 100*time.Millisecond {
+		t.Errorf("a held packet leaves at %v", l.next())
+	}
+	for want := range uint32(2) {
+		if p, ok := l.pop(100 * time.Millisecond); !ok || p.id != want+1 {
+			t.Errorf("packet %d left in place %d, %v", p.id, want, ok)
+		}
+	}
+	l.add(200*time.Millisecond, 3, nil)
+	if l.next() != 210*time.Millisecond {
+		t.Errorf("with the new delay a packet leaves at %v", l.next())
+	}
+	l.set(Config{Blackhole: true})
+	if p, ok := l.pop(210 * time.Millisecond); !ok || !p.drop {
+		t.Errorf("a packet got out of a blackhole: %+v, %v", p, ok)
+	}
+}
+
 func TestConfigValidate(t *testing.T) {
-	for _, bad := range []Config{{Delay: -1}, {Jitter: 1}, {Loss: 1.5}, {Reorder: -0.1}, {Limit: -1}} {
+	for _, bad := range []Config{{Delay: -1}, {Jitter: 1}, {Loss: 1.5}, {Reorder: -0.1}, {Duplicate: 2}, {Loss: math.NaN()}, {Limit: -1}} {
 		if bad.validate() == nil {
 			t.Errorf("%+v was accepted", bad)
 		}

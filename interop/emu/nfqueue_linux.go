@@ -16,6 +16,7 @@ const (
 	msgVerdictBatch = unix.NFNL_SUBSYS_QUEUE<<8 | 3
 
 	attrPacketHeader  = 1 // in msgPacket
+	attrPayload       = 10
 	attrVerdictHeader = 2 // in msgVerdict
 
 	attrConfigCommand = 1
@@ -28,6 +29,7 @@ const (
 
 	commandBind  = 1
 	copyMetadata = 1
+	copyPacket   = 2
 	flagGSO      = 1 << 2 // hand over segmentation-offload packets whole
 
 	verdictDrop   = 0
@@ -39,10 +41,11 @@ const (
 // nfqueue is a netlink socket bound to one queue of the network namespace in
 // which it was opened.
 type nfqueue struct {
-	fd    int
-	queue uint16
-	in    []byte
-	out   []byte // verdicts not yet sent
+	fd      int
+	queue   uint16
+	in      []byte
+	out     []byte // verdicts not yet sent
+	copying bool   // payloads come with the packets
 }
 
 func openQueue(queue uint16, limit int) (*nfqueue, error) {
@@ -50,7 +53,7 @@ func openQueue(queue uint16, limit int) (*nfqueue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("emu: open a netfilter socket: %w", err)
 	}
-	q := &nfqueue{fd: fd, queue: queue, in: make([]byte, 64<<10)}
+	q := &nfqueue{fd: fd, queue: queue, in: make([]byte, 128<<10)}
 	if err := q.bind(limit); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("emu: bind netfilter queue %d (root is needed, and nobody else may use it): %w", queue, err)
@@ -82,6 +85,29 @@ func (q *nfqueue) bind(limit int) error {
 		}
 	}
 	return unix.SetNonblock(q.fd, true)
+}
+
+// copyPayload asks for payloads, which come with full checksums and cut up into
+// packets, or for none. Packets on their way come as before.
+func (q *nfqueue) copyPayload(on bool) error {
+	if on == q.copying {
+		return nil
+	}
+	q.copying = on
+	params, flags := []byte{0, 0, 0, 0, copyMetadata}, uint32(flagGSO)
+	if on {
+		params, flags = []byte{0, 0, 0xff, 0xff, copyPacket}, 0
+	}
+	b := q.begin(q.out, msgConfig, unix.NLM_F_REQUEST)
+	for _, a := range []attr{
+		{attrConfigParams, params},
+		{attrConfigFlags, binary.BigEndian.AppendUint32(nil, flags)},
+		{attrConfigMask, binary.BigEndian.AppendUint32(nil, flagGSO)},
+	} {
+		b = appendAttr(b, a)
+	}
+	q.out = finish(b, len(q.out))
+	return q.flush()
 }
 
 // attr is one netlink attribute.
@@ -118,9 +144,10 @@ func (q *nfqueue) configure(attrs []attr) error {
 	}
 }
 
-// read calls f with the id of each packet of one read from the socket. It
-// returns unix.EAGAIN when there is none.
-func (q *nfqueue) read(f func(id uint32)) error {
+// read calls f with the id of each packet of one read from the socket, and its
+// payload, valid during the call, if that was asked for. It returns unix.EAGAIN
+// when there is none.
+func (q *nfqueue) read(f func(id uint32, payload []byte)) error {
 	n, err := unix.Read(q.fd, q.in)
 	if err != nil {
 		return err
@@ -131,8 +158,8 @@ func (q *nfqueue) read(f func(id uint32)) error {
 			return fmt.Errorf("emu: netlink message of %d bytes in %d", size, len(b))
 		}
 		if binary.NativeEndian.Uint16(b[4:]) == msgPacket {
-			if id, ok := packetID(b[headerLen:size]); ok {
-				f(id)
+			if id, payload, ok := parsePacket(b[headerLen:size]); ok {
+				f(id, payload)
 			}
 		}
 		b = b[min(align(size), len(b)):]
@@ -140,19 +167,25 @@ func (q *nfqueue) read(f func(id uint32)) error {
 	return nil
 }
 
-// packetID finds the packet's id in the attributes of a packet message.
-func packetID(attrs []byte) (id uint32, ok bool) {
-	for len(attrs) >= 8 {
+// parsePacket finds the packet's id and payload in the attributes of a packet
+// message.
+func parsePacket(attrs []byte) (id uint32, payload []byte, ok bool) {
+	for len(attrs) >= 4 {
 		size := int(binary.NativeEndian.Uint16(attrs))
 		if size < 4 || size > len(attrs) {
-			return 0, false
+			break
 		}
-		if binary.NativeEndian.Uint16(attrs[2:])&attrTypeMask == attrPacketHeader && size >= 8 {
-			return binary.BigEndian.Uint32(attrs[4:]), true
+		switch binary.NativeEndian.Uint16(attrs[2:]) & attrTypeMask {
+		case attrPacketHeader:
+			if size >= 8 {
+				id, ok = binary.BigEndian.Uint32(attrs[4:]), true
+			}
+		case attrPayload:
+			payload = attrs[4:size]
 		}
 		attrs = attrs[min(align(size), len(attrs)):]
 	}
-	return 0, false
+	return id, payload, ok
 }
 
 // verdict queues the verdict on one packet, or with msgVerdictBatch on that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -69,17 +70,26 @@ func (h *Host) thread(ready chan<- error) {
 	if err != nil {
 		return
 	}
-	for call := range h.calls {
-		call()
+	for {
+		select {
+		case call := <-h.calls:
+			call()
+		case <-h.ctx.Done():
+			return
+		}
 	}
 }
 
 // Do runs f on the host: sockets it opens and processes it starts belong there.
-// f must not start goroutines that do the same.
+// f must not start goroutines that do the same. After Close it does not run f.
 func (h *Host) Do(f func() error) error {
 	done := make(chan error)
-	h.calls <- func() { done <- f() }
-	return <-done
+	select {
+	case h.calls <- func() { done <- f() }:
+		return <-done
+	case <-h.ctx.Done():
+		return fmt.Errorf("lab: host %s: %w", h.Name, net.ErrClosed)
+	}
 }
 
 // Start starts the command on the host. The process is killed when the host
@@ -98,8 +108,12 @@ func (h *Host) Command(ctx context.Context, name string, args ...string) *exec.C
 }
 
 // Run runs a command on the host to its end.
-func (h *Host) Run(name string, args ...string) error {
+func (h *Host) Run(name string, args ...string) error { return h.feed("", name, args...) }
+
+// feed is Run with something to read for the command.
+func (h *Host) feed(input, name string, args ...string) error {
 	cmd := h.Command(context.Background(), name, args...)
+	cmd.Stdin = strings.NewReader(input)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := h.Start(cmd)
@@ -123,8 +137,13 @@ func (h *Host) Sysctl(name, value string) error {
 	return nil
 }
 
-// Forward makes the host a router.
-func (h *Host) Forward() error { return h.Sysctl("ipv4.ip_forward", "1") }
+// Forward makes the host a router, for IPv4 and, where there is any, IPv6.
+func (h *Host) Forward() error {
+	if err := h.Sysctl("ipv4.ip_forward", "1"); err != nil || !haveIPv6() {
+		return err
+	}
+	return h.Sysctl("ipv6.conf.all.forwarding", "1")
+}
 
 // DefaultVia sends what has no better route to the gateway.
 func (h *Host) DefaultVia(gateway netip.Addr) error {
@@ -135,20 +154,42 @@ func (h *Host) DefaultVia(gateway netip.Addr) error {
 	return nil
 }
 
-// Emulate applies cfg to the packets that the host, a router, forwards from the
-// interface in. It must be called once per interface.
+// Emulate applies cfg to the packets, of IPv4, that the host, a router, forwards
+// from the interface in. It must be called once per interface.
 func (h *Host) Emulate(in *Iface, cfg emu.Config) (*emu.Emulator, error) {
-	queue := uint16(len(h.emus))
-	var e *emu.Emulator
-	err := h.Do(func() (err error) {
-		e, err = emu.Start(queue, cfg)
+	queue := len(h.emus)
+	e, err := h.emulator(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return e, h.Run("iptables", "-w", "-A", "FORWARD", "-i", in.name, "-j", "NFQUEUE", "--queue-num", fmt.Sprint(queue))
+}
+
+// emulator starts an emulator for the host's next netfilter queue.
+func (h *Host) emulator(cfg emu.Config) (e *emu.Emulator, err error) {
+	err = h.Do(func() (err error) {
+		e, err = emu.Start(uint16(len(h.emus)), cfg)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	h.emus = append(h.emus, e)
-	return e, h.Run("iptables", "-w", "-A", "FORWARD", "-i", in.name, "-j", "NFQUEUE", "--queue-num", fmt.Sprint(queue))
+	return e, nil
+}
+
+// tables loads rules in the format of iptables-save, beside those there are, for
+// the families of addresses.
+func (h *Host) tables(f Family, rules string) error {
+	for _, program := range []string{"iptables-restore", "ip6tables-restore"} {
+		if f == IPv6 && program[2] == 't' || f == IPv4 && program[2] == '6' {
+			continue
+		}
+		if err := h.feed(rules, program, "--noflush", "--wait"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *Host) close() error {
@@ -157,7 +198,6 @@ func (h *Host) close() error {
 	for _, e := range h.emus {
 		errs = append(errs, e.Close())
 	}
-	close(h.calls)
 	<-h.ended
 	if h.nl != nil {
 		h.nl.Close()

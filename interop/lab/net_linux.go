@@ -3,9 +3,11 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
+	"sync"
 )
 
 // Net is a set of hosts and the cables between them. Its methods are not safe
@@ -13,6 +15,7 @@ import (
 type Net struct {
 	hosts []*Host
 	links int
+	work  sync.WaitGroup // what runs by itself until Close
 }
 
 // New returns an empty network. Its error wraps ErrUnavailable where the machine
@@ -43,6 +46,10 @@ func NeedIptables() error {
 func (n *Net) Close() error {
 	var errs []error
 	for _, h := range n.hosts {
+		h.cancel()
+	}
+	n.work.Wait()
+	for _, h := range n.hosts {
 		errs = append(errs, h.close())
 	}
 	n.hosts = nil
@@ -50,19 +57,24 @@ func (n *Net) Close() error {
 }
 
 // Connect lays a cable, MTU 1500, between two hosts and gives its ends the
-// addresses of a fresh 10.x.y.0/24.
+// addresses of a fresh 10.0.x.0/24.
 func (n *Net) Connect(a, b *Host) (*Iface, *Iface, error) {
 	n.links++
-	subnet := [4]byte{10, byte(n.links >> 8), byte(n.links), 1}
-	near := netip.PrefixFrom(netip.AddrFrom4(subnet), 24)
-	subnet[3] = 2
-	far := netip.PrefixFrom(netip.AddrFrom4(subnet), 24)
-	left, right, err := cable(a, b, n.links)
+	name := fmt.Sprintf("eth%d", n.links)
+	left, right, err := cable(a, name, b, name)
 	if err != nil {
 		return nil, nil, fmt.Errorf("lab: connect %s and %s: %w", a.Name, b.Name, err)
 	}
-	if err := errors.Join(left.up(near), right.up(far)); err != nil {
-		return nil, nil, fmt.Errorf("lab: connect %s and %s: %w", a.Name, b.Name, err)
+	for host, i := range []*Iface{left, right} {
+		addr := netip.AddrFrom4([4]byte{10, byte(n.links >> 8), byte(n.links), byte(host + 1)})
+		i.config.addrs = []netip.Prefix{netip.PrefixFrom(addr, 24)}
 	}
-	return left, right, nil
+	return left, right, errors.Join(left.apply(), right.apply())
+}
+
+// ipPrefix is the inverse of ipNet.
+func ipPrefix(n *net.IPNet) netip.Prefix {
+	addr, _ := netip.AddrFromSlice(n.IP)
+	ones, _ := n.Mask.Size()
+	return netip.PrefixFrom(addr, ones)
 }

@@ -2,20 +2,9 @@ package lab
 
 import (
 	"errors"
-	"time"
 
 	"github.com/serval-net/serval/interop/emu"
 )
-
-// Path describes a routed path between two hosts.
-type Path struct {
-	// RTT is added to the round trip, all of it from server to client: no
-	// transport can tell, and that direction's offload bursts are cheap to delay.
-	RTT   time.Duration
-	Rate  int64         // bits per second in each direction; 0 is unlimited
-	Queue time.Duration // drop-tail queue before the limit
-	Loss  float64       // probability for each packet that reaches the client
-}
 
 // Pair is two hosts, joined directly or by a router.
 type Pair struct {

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Command emu delays, drops and reorders the packets that iptables sends to
+// Command emu delays, drops, duplicates and reorders the packets that iptables sends to
 // netfilter queues of the network namespace it runs in:
 //
 //	iptables -A FORWARD -i eth0 -j NFQUEUE --queue-num 0
@@ -32,6 +32,7 @@ func run() error {
 	flag.DurationVar(&cfg.Jitter, "jitter", 0, "vary the delay by up to this much, keeping the order")
 	flag.Float64Var(&cfg.Reorder, "reorder", 0, "probability that a packet is not held")
 	flag.Float64Var(&cfg.Loss, "loss", 0, "probability that a packet is dropped")
+	flag.Float64Var(&cfg.Duplicate, "duplicate", 0, "probability that a packet is sent twice")
 	flag.IntVar(&cfg.Limit, "limit", emu.DefaultLimit, "most packets held per queue")
 	flag.Uint64Var(&cfg.Seed, "seed", 0, "seed of the random decisions")
 	flag.Parse()
