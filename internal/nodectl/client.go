@@ -77,8 +77,9 @@ func List(ctx context.Context, dir string) (clients []*Client, err error) {
 			c := newClient(filepath.Join(dir, e.Name()), owner)
 			err := c.do(ctx, "GET", "/v1/node", nil, &c.Info)
 			if err == nil {
+				c.Node, c.Name, c.Program = Clean(c.Node), Clean(c.Name), Clean(c.Program)
 				all[i] = c
-			} else if !removeDead(c.path, err) {
+			} else if owner != os.Geteuid() || !removeDead(c.path, err) {
 				errs[i] = err
 			}
 		})
@@ -255,11 +256,22 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 }
 
 func (c *Client) refused(status int, text string) error {
-	return &Error{Process: c.process(), Status: status, Text: text}
+	return &Error{Process: c.process(), Status: status, Text: Clean(text)}
 }
 
 func (c *Client) invalid(err error) error {
 	return fmt.Errorf("%s gives an answer that is not valid: %w", c.process(), err)
+}
+
+// Clean replaces what would steer a terminal in a text that another process, or
+// a node elsewhere, has chosen.
+func Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if odd(r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // process names the process for people.

@@ -94,6 +94,9 @@ type Peer struct {
 	Name string `json:"name,omitempty"`
 }
 
+// NeverCost is the Cost of a flow that takes no data.
+const NeverCost = 255
+
 // Flow is one path of a connection.
 type Flow struct {
 	Index     uint8          `json:"index"` // in the connection
@@ -109,7 +112,7 @@ type Flow struct {
 	Cwnd     int      `json:"cwnd"`             // bytes
 	InFlight int      `json:"in_flight"`        // bytes
 	MTU      int      `json:"mtu"`              // bytes of UDP payload
-	Cost     uint8    `json:"cost"`             // the higher of both ends'; 255 takes no data
+	Cost     uint8    `json:"cost"`             // the higher of both ends'
 
 	BytesSent     uint64   `json:"bytes_sent"` // UDP payload
 	BytesReceived uint64   `json:"bytes_received"`

@@ -237,3 +237,37 @@ func TestEvents(t *testing.T) {
 		t.Errorf("of a node that closes: %v", err)
 	}
 }
+
+// TestMarks: a node that starts while something is drained avoids it at once.
+func TestMarks(t *testing.T) {
+	dir := runtimeDir(t)
+	for _, what := range []string{"eth0", "fe80::1%eth1", "Ethernet 2"} {
+		if err := Mark(dir, what, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Mark(dir, "a/b", true); err == nil {
+		t.Error("a path is marked")
+	}
+	os.WriteFile(filepath.Join(dir, drainedDir, "%zz"), nil, 0o600) // no mark
+	f := &fake{leaving: make(chan int)}
+	close(f.leaving)
+	s, err := Serve(dir, Info{}, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if want := []any{"drain", "Ethernet 2", "drain", "eth0", "drain", "fe80::1%eth1"}; !reflect.DeepEqual(f.asked, want) {
+		t.Errorf("asked %v, want %v", f.asked, want)
+	}
+	for range 2 {
+		for _, what := range Marks(dir) {
+			if err := Mark(dir, what, false); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if left := Marks(dir); left != nil {
+		t.Errorf("left %v", left)
+	}
+}

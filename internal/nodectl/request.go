@@ -111,7 +111,7 @@ const maxInterface = 64
 
 // CheckInterface refuses what cannot be an interface's name.
 func CheckInterface(name string) error {
-	if name == "" || len(name) > maxInterface || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) || strings.ContainsRune(name, '/') {
+	if name == "" || name == "." || name == ".." || len(name) > maxInterface || !utf8.ValidString(name) || strings.ContainsFunc(name, odd) || strings.ContainsRune(name, '/') {
 		return fmt.Errorf("%.80q cannot be the name of an interface", name)
 	}
 	return nil

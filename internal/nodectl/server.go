@@ -34,9 +34,10 @@ type server struct {
 }
 
 // Serve opens a control socket for a node in dir, such as Dir returns, and
-// removes those of processes that died. Of info, Node and Name are needed. Close
-// ends what is under way and removes the socket; it does not wait for calls of
-// the node's methods to return. A caller goes on without if this fails.
+// removes those of processes that died. What Mark has marked as drained there the
+// node drains; Serve waits until it avoids it. Of info, Node and Name are needed.
+// Close ends what is under way and removes the socket; it does not wait for calls
+// of the node's methods to return. A caller goes on without if this fails.
 func Serve(dir string, info Info, node Node) (io.Closer, error) {
 	l, path, err := listen(dir)
 	if err != nil {
@@ -60,6 +61,7 @@ func Serve(dir string, info Info, node Node) (io.Closer, error) {
 		defer close(s.served)
 		s.http.Serve(l)
 	}()
+	drainMarked(ctx, dir, node) // after the socket can be seen: see Mark
 	return s, nil
 }
 

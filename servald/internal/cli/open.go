@@ -27,7 +27,6 @@ func openNode(_ context.Context, a *App) (node, error) {
 			return nil, err
 		}
 		os.Setenv("SERVAL_TOKEN", h.TokenFile())
-		os.Unsetenv("SERVAL_SOCKET")
 	}
 	cfg, err := serval.ConfigFromEnv()
 	if err != nil {
