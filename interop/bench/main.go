@@ -21,6 +21,7 @@ import (
 
 	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/bench/peer"
+	"github.com/serval-net/serval/interop/bench/score"
 )
 
 func main() {
@@ -80,10 +81,10 @@ func run() error {
 	if err := ctx.Err(); err != nil {
 		return errors.New("interrupted")
 	}
-	if err := writeJSON(*out, results); err != nil {
+	if err := score.Write(*out, results); err != nil {
 		return err
 	}
-	printTable(os.Stdout, results)
-	printTargets(os.Stdout, results)
+	score.Table(os.Stdout, results, all)
+	score.Targets(os.Stdout, results, targets)
 	return failures
 }

@@ -7,25 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
-)
 
-// result is what one system did in one case, over all runs.
-type result struct {
-	Case   string  `json:"case"`
-	System string  `json:"system"`
-	Unit   string  `json:"unit"`
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-	Runs   int     `json:"runs"`
-}
+	"github.com/serval-net/serval/interop/bench/score"
+)
 
 // measure runs all groups and returns the results in order, with the failures
 // of single runs joined.
-func (b *bench) measure(ctx context.Context, groups []group, runs int) ([]result, error) {
-	var results []result
+func (b *bench) measure(ctx context.Context, groups []group, runs int) ([]score.Result, error) {
+	var results []score.Result
 	var failures []error
 	start := time.Now()
 	for i, g := range groups {
@@ -40,7 +30,7 @@ func (b *bench) measure(ctx context.Context, groups []group, runs int) ([]result
 
 // group measures one group. Systems take turns, run by run, so that whatever
 // else the machine does meets all of them.
-func (b *bench) group(ctx context.Context, g group, runs int) ([]result, error) {
+func (b *bench) group(ctx context.Context, g group, runs int) ([]score.Result, error) {
 	var s *site
 	if g.site != nil {
 		var err error
@@ -77,22 +67,13 @@ func (b *bench) group(ctx context.Context, g group, runs int) ([]result, error) 
 			}
 		}
 	}
-	var results []result
+	var results []score.Result
 	for _, r := range g.rows {
 		for _, system := range g.systems {
 			if v := values[r][system]; len(v) > 0 {
-				results = append(results, summarise(r, system, v))
+				results = append(results, score.Summarise(r.name, system, r.unit, v))
 			}
 		}
 	}
 	return results, errors.Join(failures...)
-}
-
-func summarise(r row, system string, v []float64) result {
-	slices.Sort(v)
-	median := v[len(v)/2]
-	if len(v)%2 == 0 {
-		median = (median + v[len(v)/2-1]) / 2
-	}
-	return result{Case: r.name, System: system, Unit: r.unit, Median: median, Min: v[0], Max: v[len(v)-1], Runs: len(v)}
 }

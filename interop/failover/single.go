@@ -1,0 +1,93 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/interop/lab"
+)
+
+// change is something that happens to a scene's only path.
+type change struct {
+	topology lab.Topology
+	prepare  func(*scene) error // nil: nothing
+	do       func(*scene) error
+}
+
+var (
+	onePath = lab.Topology{Paths: []lab.Path{good}}
+
+	swapAddress = change{
+		topology: onePath,
+		do: func(s *scene) error {
+			if err := s.Net.Ways[0].Client.AddrSwap(true); err != nil {
+				return err
+			}
+			return s.Readdressed()
+		},
+	}
+	rebindNAT = change{
+		topology: onePath,
+		prepare:  func(s *scene) error { return s.Net.Ways[0].SetNAT(lab.PortKeeping) },
+		do:       func(s *scene) error { return s.Net.Ways[0].Rebind() },
+	}
+)
+
+// changeGroup measures how long after a change nothing arrives: the worse of both
+// directions, and each.
+func changeGroup(name string, c change, systems ...string) group {
+	g := group{rows: []row{{name, "ms"}}, systems: systems}
+	for _, kind := range each {
+		g.rows = append(g.rows, row{with(name, kind), "ms"})
+	}
+	g.run = func(ctx context.Context, b *bench, system string) (values, error) {
+		v := values{}
+		var errs []error
+		for _, kind := range each {
+			took, ok, err := b.change(ctx, name, system, kind, c)
+			errs = append(errs, err)
+			if ok {
+				v[with(name, kind)] = ms(took)
+				v[name] = max(v[name], ms(took))
+			}
+		}
+		return v, errors.Join(errs...)
+	}
+	return g
+}
+
+// change returns how long the silence lasted once the network worked again; not
+// ok means that nothing was measured.
+func (b *bench) change(ctx context.Context, name, system string, kind traffic.Kind, c change) (took time.Duration, ok bool, err error) {
+	s, err := b.stage(ctx, name, system, "", c.topology, kind, 1)
+	if err != nil {
+		return 0, false, err
+	}
+	defer s.close()
+	if c.prepare != nil {
+		if err := c.prepare(s); err != nil {
+			return 0, false, err
+		}
+	}
+	if err := pause(ctx, b.warm); err != nil {
+		return 0, false, err
+	}
+	before := s.mark("change")
+	if err := c.do(s); err != nil {
+		return 0, false, err
+	}
+	works := s.mark("changed")
+	if err := pause(ctx, b.observe); err != nil {
+		return 0, false, err
+	}
+	end := s.mark("observed")
+	arrived, err := s.finish()
+	if arrived == nil {
+		return 0, false, err
+	}
+	return traffic.Recovery(arrived, before-early, works, end), true, err
+}
