@@ -88,6 +88,23 @@ func Want(locals []Local, remotes []netip.AddrPort, have []Pair, most int, bad f
 	return out
 }
 
+// Enough is how many flows are worth having between all these addresses.
+func Enough(locals []Local, remotes []netip.AddrPort) int {
+	slots := map[string]bool{}
+	for _, l := range locals {
+		slots[l.Slot] = true
+	}
+	var four, six int
+	for _, r := range remotes {
+		if r.Addr().Is4() {
+			four++
+		} else {
+			six++
+		}
+	}
+	return max(len(slots), four, six)
+}
+
 // Refuge returns the local addresses from which a flow that lost its own may
 // reach any of the remotes, the best first: those of slots without a flow, then
 // those that are like the remote.

@@ -1,6 +1,7 @@
 package serval
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"github.com/serval-net/serval/internal/underlay"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
+	"github.com/serval-net/serval/pkg/sal"
 )
 
 // Defaults of [Config].
@@ -23,6 +25,8 @@ const (
 	DefaultPatience = 10 * time.Minute
 	// DefaultBacklog is how many connections a listener keeps for Accept.
 	DefaultBacklog = 1024
+	// DefaultMaxFlows is how many flows a connection may have.
+	DefaultMaxFlows = 4
 )
 
 // Config describes a [Node]. The zero value is a node of its own: an ephemeral
@@ -50,6 +54,25 @@ type Config struct {
 	// ports.
 	Advertise []netip.AddrPort
 
+	// Policy is how connections use their paths; the zero value aggregates all.
+	Policy Policy
+
+	// Interfaces sets what interfaces cost, and keeps connections off some.
+	Interfaces []InterfaceRule
+
+	// MaxFlows bounds the flows of one connection, 1 to 16; zero means 4.
+	MaxFlows int
+
+	// FlowsPerInterface is how many flows, each from a port of its own, a
+	// connection may have on one address, for networks that limit each 5-tuple;
+	// zero means 1.
+	FlowsPerInterface int
+
+	// Rendezvous is nodes where the two ends of a connection that both moved at
+	// once find each other again. ServeRendezvous makes this node such a place.
+	Rendezvous      []netip.AddrPort
+	ServeRendezvous bool
+
 	// DialTimeout, TryNext, Patience, Backlog: zero means the defaults above.
 	DialTimeout time.Duration
 	TryNext     time.Duration
@@ -69,7 +92,24 @@ type Config struct {
 	owned []io.Closer
 }
 
+// check looks for what cannot be meant.
+func (c *Config) check() error {
+	if err := c.Policy.check(); err != nil {
+		return err
+	}
+	if c.MaxFlows < 0 || c.MaxFlows > sal.MaxPathFlows {
+		return fmt.Errorf("serval: Config.MaxFlows is %d; choose 1 to %d, or 0 for %d", c.MaxFlows, sal.MaxPathFlows, DefaultMaxFlows)
+	}
+	if c.FlowsPerInterface < 0 || c.FlowsPerInterface > sal.MaxPathFlows {
+		return fmt.Errorf("serval: Config.FlowsPerInterface is %d; choose 1 to %d, or 0 for 1", c.FlowsPerInterface, sal.MaxPathFlows)
+	}
+	return checkRules(c.Interfaces)
+}
+
 func (c Config) withDefaults() Config {
+	if c.MaxFlows == 0 {
+		c.MaxFlows = DefaultMaxFlows
+	}
 	if c.DialTimeout == 0 {
 		c.DialTimeout = DefaultDialTimeout
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/serval-net/serval/internal/flow"
 	"github.com/serval-net/serval/internal/flowset"
 	"github.com/serval-net/serval/internal/handshake"
+	"github.com/serval-net/serval/internal/rsyn"
 	"github.com/serval-net/serval/internal/seal"
 	"github.com/serval-net/serval/internal/underlay"
 )
@@ -19,6 +20,7 @@ type establishment struct {
 	rtt     time.Duration // 0 if not measured
 
 	dialled bool
+	policy  Policy // of the dial, if it has one
 	open    []byte // the dialler's third packet
 	inbox   *inbox // for datagrams: a PacketConn's, or nil to make one
 }
@@ -47,14 +49,20 @@ func (n *Node) establish(e *establishment) (*link, error) {
 		l.local.Service = ses.Service.String()
 	}
 	l.set = flowset.New(flowset.Config{Window: n.cfg.Window, MaxWindow: n.cfg.MaxWindow,
-		PeerWindow: uint64(ses.PeerParams.Window), Patience: n.cfg.Patience, Datagram: ses.PeerParams.Datagram})
+		PeerWindow: uint64(ses.PeerParams.Window), Patience: n.cfg.Patience, Datagram: ses.PeerParams.Datagram,
+		Control: l, OnState: l.onState})
 	f := flow.New(now, flow.Config{
 		Local: ses.Local, Remote: ses.Remote, RTT: e.rtt, LinkMTU: e.socket.MTU(), Seed: n.seed + uint64(ses.Local),
 		Route:  n.routes.to(e.from.Addr()),
 		Sealer: seal.NewSealer(ses.Suite, ses.SendSecret, 0), Opener: seal.NewOpener(ses.Suite, ses.RecvSecret, 0),
 	})
-	l.set.AddFlow(f, flowset.Active)
-	l.paths = []path{{flow: f, socket: e.socket, remote: e.from}}
+	l.addPath(path{flow: f, socket: e.socket, remote: e.from, at: rsyn.New(e.socket.LocalAddr(), e.from)}, now, flowset.Active)
+	l.dialled, l.joiner, l.policy = e.dialled, ses.Joiner(), n.cfg.Policy
+	if e.policy != (Policy{}) {
+		l.policy = e.policy
+	}
+	l.service, l.first = ses.Service, ses.Remote
+	l.set.SetMode(l.policy.Mode.flowset())
 	l.live.start(now)
 	l.began = now
 	if ses.PeerParams.Datagram {
@@ -65,6 +73,7 @@ func (n *Node) establish(e *establishment) (*link, error) {
 	} else {
 		ep, err := n.stack.Open(l)
 		if err != nil {
+			l.dropPaths()
 			return nil, err
 		}
 		l.ep = ep
@@ -73,10 +82,14 @@ func (n *Node) establish(e *establishment) (*link, error) {
 		if l.ep != nil {
 			l.ep.DeliverReset(err)
 		}
+		l.dropPaths()
 		return nil, err
 	}
 	n.flows.Store(ses.Local, &entry{link: l})
 	l.mu.Lock()
+	l.busy(0)
+	l.reconsider(now)
+	l.event(ConnOpened, 0, "")
 	l.arm(now)
 	l.mu.Unlock()
 	return l, nil

@@ -9,6 +9,8 @@ import (
 
 	"github.com/serval-net/serval/internal/flow"
 	"github.com/serval-net/serval/internal/flowset"
+	"github.com/serval-net/serval/internal/handshake"
+	"github.com/serval-net/serval/internal/mesh"
 	"github.com/serval-net/serval/internal/netstack"
 	"github.com/serval-net/serval/internal/underlay"
 	"github.com/serval-net/serval/pkg/identity"
@@ -27,6 +29,9 @@ type link struct {
 	token  [16]byte // proves that the peer lost this connection
 	local  Addr
 	remote Addr // as dialled or accepted; remoteAddr knows where it is now
+
+	service sal.Name   // as dialled
+	first   sal.FlowID // the peer's, of the flow that the token is for
 
 	closed atomic.Bool // the application closed both directions
 	ending atomic.Bool // or at least the outgoing one
@@ -49,13 +54,24 @@ type link struct {
 	pongs   pongs
 	began   flow.Time
 	onEnd   func()
-}
 
-// path is where a flow's packets go.
-type path struct {
-	flow   *flow.Flow
-	socket underlay.Socket
-	remote netip.AddrPort
+	// what its flows are to be; see link_mesh.go
+	dialled    bool // by this end, which adds the flows
+	joiner     handshake.Joiner
+	policy     Policy
+	wantsFlows bool      // it has carried enough to be worth more than one
+	carried    int       // bytes, until then
+	think      bool      // reconsider is due
+	again      flow.Time // when it is due once more, 0 for never
+	join       *joining
+	bad        map[mesh.Pair]flow.Time // pairs that did not answer, until when they are left alone
+	failed     map[mesh.Pair]int
+	told       sal.PathsFrame   // what the peer was told last
+	peerAddrs  []netip.AddrPort // what it told us
+	hints      []netip.AddrPort // where others say that it is
+	search     search
+	came       arrival       // the packets being received
+	waiting    chan struct{} // closed at the next confirmed move; nil if nobody waits
 }
 
 // Output implements netstack.Link.
@@ -65,6 +81,7 @@ func (l *link) Output(c netstack.Chunk) {
 	n := c.Len()
 	l.set.Write(c)
 	l.live.active(now, n)
+	l.busy(n)
 	l.pump(now)
 	ack := l.accepted()
 	l.mu.Unlock()
@@ -129,15 +146,6 @@ func (l *link) sendDatagram(b []byte) error {
 	return nil
 }
 
-func (l *link) flow(id sal.FlowID) *flow.Flow {
-	for i := range l.paths {
-		if l.paths[i].flow.Local == id {
-			return l.paths[i].flow
-		}
-	}
-	return l.paths[0].flow
-}
-
 func (l *link) remoteAddr() *Addr {
 	a := l.remote
 	l.mu.Lock()
@@ -152,6 +160,9 @@ func (l *link) pump(now flow.Time) {
 	if l.gone {
 		return
 	}
+	if l.think {
+		l.reconsider(now)
+	}
 	var buf *[]byte
 	for {
 		if buf == nil {
@@ -159,7 +170,7 @@ func (l *link) pump(now flow.Time) {
 		}
 		head := l.opening.take(*buf, now)
 		p := &l.paths[0]
-		room := (*buf)[head:p.socket.MaxBatch()]
+		room := (*buf)[head:]
 		if head > 0 { // the first data rides in the third packet
 			room = (*buf)[head:min(p.flow.MTU(), len(*buf))]
 		}
@@ -173,13 +184,24 @@ func (l *link) pump(now flow.Time) {
 		if head > 0 {
 			seg = head + n
 		}
-		if err := p.socket.Send((*buf)[:head+n], seg, p.remote); errors.Is(err, underlay.ErrTooBig) && f != nil {
-			f.TooBig(seg)
+		if err := p.socket.Send((*buf)[:head+n], seg, p.remote); err != nil && f != nil {
+			l.sendFailed(now, f, seg, err)
 		}
 	}
 	trains.Put(buf)
 	l.settle(now)
 	l.arm(now)
+}
+
+// sendFailed learns that the system refused packets of a flow. That is a lost
+// path, never a lost connection: the data goes by another, if there is one.
+func (l *link) sendFailed(now flow.Time, f *flow.Flow, seg int, err error) {
+	switch {
+	case errors.Is(err, underlay.ErrTooBig):
+		f.TooBig(seg)
+	case len(l.paths) > 1 && l.set.State(f.Index) == flowset.Active:
+		l.set.SetState(now, f.Index, flowset.Suspect)
+	}
 }
 
 // trains are buffers for one system call's worth of packets.

@@ -56,9 +56,8 @@ func (l *link) forget() {
 	l.gone = true
 	l.pongs.update(l.pongs.seen + 1) // nobody shall wait any longer
 	l.node.wg.Add(1)
-	for i := range l.paths {
-		l.node.flows.Delete(l.paths[i].flow.Local)
-	}
+	l.dropPaths()
+	l.wakeMovers()
 	if l.timer != nil && l.timer.Stop() {
 		l.node.wg.Done()
 	}

@@ -8,32 +8,41 @@ import (
 )
 
 // receive takes the packets at the head of data that belong to flow id and
-// returns the rest. They are seg bytes each.
-func (l *link) receive(data []byte, seg int, id sal.FlowID) (rest []byte) {
+// returns the rest. They are seg bytes each, and came from and to where it says.
+func (l *link) receive(data []byte, seg int, id sal.FlowID, came arrival) (rest []byte) {
 	s := sinks.Get().(*sink)
 	l.rx.Lock()
 	l.mu.Lock()
 	now := l.node.now()
-	f := l.flow(id)
+	l.came = came
+	p := &l.paths[l.index(id)]
+	f := p.flow
+	heard := false
 	for len(data) > 0 {
 		pkt := data[:min(seg, len(data))]
 		if to, ok := shortFlow(pkt); !ok || to != id {
 			break
 		}
 		s.hint = len(data) - len(pkt)
+		l.came.size = len(pkt)
 		switch err := l.set.Receive(now, f, pkt, s); err {
 		case nil:
 			l.opening.confirmed()
 			l.live.heard(now)
+			heard = true
 		case flowset.ErrDuplicate:
 		default:
 			l.node.stats.unauthentic.Add(1)
 		}
 		data = data[len(pkt):]
 	}
+	if p = &l.paths[f.Index]; heard && came.from == p.remote {
+		p.shared.heard.Store(int64(now))
+	}
 	s.flush()
 	if len(s.full)+len(s.datagrams) > 0 {
 		l.live.active(now, s.bytes)
+		l.busy(s.bytes)
 	}
 	ack := l.accepted()
 	l.pongs.update(l.set.Pongs())
@@ -101,12 +110,13 @@ func (l *link) welcome(early [][]byte, rest []byte) {
 	l.mu.Lock()
 	l.set.Hello()
 	id := l.paths[0].flow.Local
+	came := arrival{from: l.paths[0].remote, to: l.paths[0].socket}
 	l.mu.Unlock()
 	if len(rest) > 0 {
-		l.receive(rest, len(rest), id)
+		l.receive(rest, len(rest), id, came)
 	}
 	for _, pkt := range early {
-		l.receive(pkt, len(pkt), id)
+		l.receive(pkt, len(pkt), id, came)
 	}
 	l.mu.Lock()
 	l.pump(l.node.now())

@@ -12,7 +12,7 @@ func (l *link) arm(now flow.Time) {
 	if l.gone {
 		return
 	}
-	at := min(l.set.Deadline(), l.opening.deadline(), l.live.deadline())
+	at := min(l.set.Deadline(), l.opening.deadline(), l.live.deadline(), l.stepDeadline())
 	if l.linger != 0 {
 		at = min(at, l.linger)
 	}
@@ -39,9 +39,10 @@ func (l *link) onTimer() {
 	if !l.gone {
 		now := l.node.now()
 		l.set.Timeout(now)
-		if l.live.due(now) {
-			l.set.Ping()
+		if silence, due := l.live.due(now); due {
+			l.keepAlive(now, silence)
 		}
+		l.step(now)
 		l.pump(now)
 	}
 	l.mu.Unlock()

@@ -3,6 +3,7 @@ package serval
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -89,17 +90,23 @@ func (l *Listener) register() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), registerTimeout)
 	defer cancel()
-	addrs := l.node.cfg.Advertise
-	if len(addrs) == 0 {
-		addrs = l.node.sockets.public()
-	}
-	addrs = addrs[:min(len(addrs), resolver.MaxAddrs)]
-	lease, err := r.Register(ctx, resolver.Registration{Service: l.name, Identity: l.node.id, Addrs: addrs})
+	lease, err := r.Register(ctx, resolver.Registration{Service: l.name, Identity: l.node.id, Addrs: l.node.registered()})
 	if err != nil {
 		return err
 	}
 	l.lease = lease
 	return nil
+}
+
+// update registers the instance at other addresses.
+func (l *Listener) update(ctx context.Context, addrs []netip.AddrPort) {
+	u, ok := l.lease.(updater)
+	if !ok || len(addrs) == 0 {
+		return
+	}
+	if err := u.Update(ctx, addrs); err != nil {
+		l.node.log.Info("the new addresses could not be registered", "service", l.name, "error", err)
+	}
 }
 
 // Accept waits for the next connection.

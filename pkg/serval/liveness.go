@@ -57,20 +57,21 @@ func (v *liveness) deadline() flow.Time {
 	return v.next
 }
 
-// due reports whether to probe now.
-func (v *liveness) due(now flow.Time) bool {
+// due reports whether to probe now, and after how much silence.
+func (v *liveness) due(now flow.Time) (after time.Duration, ok bool) {
 	if v.next == 0 || now < v.next {
-		return false
+		return 0, false
 	}
 	if v.closedSince != 0 { // is it really gone?
 		v.next = now.Add(deadProbe)
-		return true
+		return 0, true
 	}
 	if quiet := v.last.Add(v.every); now < quiet {
 		v.next, v.bytes = quiet, 0 // there was traffic meanwhile
-		return false
+		return 0, false
 	}
+	after = v.every
 	v.every = min(2*v.every, keepAlive)
 	v.next = now.Add(v.every)
-	return true
+	return after, true
 }

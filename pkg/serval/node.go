@@ -42,6 +42,11 @@ type Node struct {
 	openers   openers
 	health    health
 	routes    routes
+	pairs     pairs
+	events    events
+	finder    finder
+	meeting   meeting // set when the node is a rendezvous
+	unwatch   func()
 	resets    limiter
 	reports   limiter
 	stats     counters
@@ -74,6 +79,9 @@ type entry struct {
 
 // NewNode starts a node. Close it when done.
 func NewNode(cfg Config) (*Node, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	cfg = cfg.withDefaults()
 	n := &Node{cfg: cfg, id: cfg.Identity, log: cfg.Logger, epoch: time.Now(), quit: make(chan struct{}),
 		listeners: make(map[sal.Name]*Listener), links: make(map[*link]struct{}), byToken: make(map[[16]byte]*link)}
@@ -96,6 +104,12 @@ func NewNode(cfg Config) (*Node, error) {
 	n.openers.start(n)
 	if err := n.sockets.open(n); err != nil {
 		n.openers.stop()
+		n.stack.Close()
+		return nil, err
+	}
+	if err := n.watch(); err != nil {
+		n.openers.stop()
+		n.sockets.close()
 		n.stack.Close()
 		return nil, err
 	}
@@ -144,6 +158,8 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	for _, l := range n.allLinks() {
 		l.abort(flowset.ResetShutdown, "the peer's node is shutting down")
 	}
+	n.unwatch()
+	n.finder.close()
 	n.openers.stop()
 	n.sockets.close()
 	n.wg.Wait()

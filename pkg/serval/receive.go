@@ -35,7 +35,7 @@ func (n *Node) receive(b *underlay.Batch) {
 				n.stats.unknownFlow.Add(1)
 				n.unknown(b, pkt, t, id)
 			case e.link != nil:
-				data = e.link.receive(data, b.Seg, id)
+				data = e.link.receive(data, b.Seg, id, arrival{from: b.From, to: b.Socket})
 				continue
 			case e.half != nil:
 				e.half.early(pkt)
@@ -69,6 +69,18 @@ func (n *Node) receiveLong(b *underlay.Batch, pkt []byte, t sal.Type, id sal.Flo
 			e.link.openAgain()
 		case e.dial != nil:
 			e.dial.put(b, pkt)
+		}
+	case sal.TypeDatagram:
+		n.datagram(b, pkt)
+	case sal.TypeJoin, sal.TypeJoinAck:
+		e := n.flows.Lookup(id)
+		switch {
+		case e == nil || e.link == nil:
+			n.stats.unknownFlow.Add(1)
+		case t == sal.TypeJoin:
+			e.link.joinRequest(pkt, b.From, b.Socket)
+		default:
+			e.link.joinAck(pkt, b.From)
 		}
 	default:
 		n.stats.malformed.Add(1)

@@ -38,7 +38,7 @@ func (n *Node) resetBy(remote sal.FlowID, token [16]byte) {
 	n.mu.Lock()
 	l := n.byToken[token]
 	n.mu.Unlock()
-	if l == nil || l.paths[0].flow.Remote != remote {
+	if l == nil || l.first != remote {
 		return
 	}
 	n.wg.Add(1)

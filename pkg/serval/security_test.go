@@ -24,7 +24,7 @@ import (
 func (c *Conn) flowOf() *flow.Flow { return c.link.paths[0].flow }
 
 // at is where a node's first socket is.
-func (n *Node) at() netip.AddrPort { return n.sockets.all[0].LocalAddr() }
+func (n *Node) at() netip.AddrPort { return n.sockets.list()[0].LocalAddr() }
 
 // noise returns n random bytes.
 func noise(n int) []byte {

@@ -4,83 +4,185 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/serval-net/serval/internal/underlay"
 )
 
-// sockets is the node's underlay: one UDP socket per local address. It does
-// not change after open.
+// sockets is the node's underlay: one UDP socket per local address, opened when
+// the address appears and kept when it goes, since most come back. What it knows
+// is a snapshot that readers load without a lock.
 type sockets struct {
 	network underlay.Network
-	all     []underlay.Socket
-	byAddr  map[netip.Addr]underlay.Socket
+	now     atomic.Pointer[[]local]
+
+	mu      sync.Mutex // one refresh at a time
+	drained map[string]bool
+	closed  bool
 }
+
+// local is a socket and what its address is good for.
+type local struct {
+	underlay.Socket
+	addr     netip.AddrPort
+	iface    string // the interface that holds the address
+	slot     string // see mesh.Local
+	nth      int    // of several sockets on one address
+	up       bool   // the address is there and its interface carries packets
+	cost     uint8
+	excluded bool // by a rule
+	drained  bool // by the operator
+}
+
+// usable reports whether connections may choose the address.
+func (l *local) usable() bool { return l.up && !l.excluded && !l.drained }
+
+// maxParked bounds the sockets kept for addresses that went away.
+const maxParked = 16
 
 func (s *sockets) open(n *Node) error {
 	s.network = n.cfg.network
-	s.byAddr = make(map[netip.Addr]underlay.Socket)
-	addrs, err := s.wanted(n.cfg.Listen)
-	if err != nil {
+	s.drained = make(map[string]bool)
+	s.now.Store(new([]local))
+	if _, err := s.refresh(n); err != nil {
+		s.close()
 		return err
 	}
-	for _, a := range addrs {
-		sock, err := s.network.Listen(a, n.receive)
-		if err != nil {
-			if len(n.cfg.Listen) == 0 && len(s.all)+1 < len(addrs) {
-				continue // an address that went away while we looked
-			}
-			s.close()
-			return fmt.Errorf("serval: cannot listen on %v: %w; choose another address in Config.Listen or SERVAL_LISTEN", a, err)
-		}
-		if r, ok := sock.(underlay.ErrorReporter); ok {
-			r.OnUnreachable(n.unreachable)
-		}
-		s.all = append(s.all, sock)
-		if _, taken := s.byAddr[a.Addr()]; !taken {
-			s.byAddr[a.Addr()] = sock
-		}
-	}
-	if len(s.all) == 0 {
+	if len(s.list()) == 0 {
 		return fmt.Errorf("serval: this host has no address to listen on; bring an interface up or set Config.Listen")
 	}
 	return nil
 }
 
-// wanted lists the addresses to bind: those asked for, or all there are.
-func (s *sockets) wanted(ask []netip.AddrPort) ([]netip.AddrPort, error) {
-	var out []netip.AddrPort
-	for _, a := range ask {
-		if !a.Addr().IsUnspecified() {
-			out = append(out, a)
+// list is what there is now; the caller must not change it.
+func (s *sockets) list() []local { return *s.now.Load() }
+
+// refresh brings the sockets in line with the host's addresses. It reports
+// whether anything changed.
+func (s *sockets) refresh(n *Node) (changed bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false, nil
+	}
+	ifaces, err := s.network.Interfaces()
+	if err != nil {
+		return false, fmt.Errorf("serval: cannot list this host's interfaces: %w", err)
+	}
+	old := s.list()
+	next := make([]local, 0, len(old))
+	for _, w := range wanted(ifaces, n.cfg.Listen) {
+		for k := range max(n.cfg.FlowsPerInterface, 1) {
+			w := w
+			if w.nth = k; k > 0 {
+				if w.addr.Port() != 0 {
+					break // the port is taken by the first
+				}
+				w.slot = fmt.Sprintf("%s#%d", w.slot, k)
+			}
+			i := slices.IndexFunc(old, func(l local) bool {
+				return l.addr == w.addr || l.addr.Addr() == w.addr.Addr() && w.addr.Port() == 0 && l.nth == w.nth
+			})
+			if i >= 0 {
+				w.Socket, w.addr = old[i].Socket, old[i].addr
+			} else if err := n.listenOn(&w); err != nil {
+				if len(n.cfg.Listen) == 0 {
+					continue // an address that went away while we looked
+				}
+				s.now.Store(&next)
+				return false, err
+			}
+			w.cost, w.excluded = price(n.cfg.Interfaces, w.iface)
+			w.drained = s.drained[w.iface] || s.drained[w.addr.Addr().String()]
+			next = append(next, w)
+		}
+	}
+	next = park(next, old)
+	s.now.Store(&next)
+	same := func(a, b local) bool {
+		return a.addr == b.addr && a.up == b.up && a.iface == b.iface && a.excluded == b.excluded && a.drained == b.drained && a.cost == b.cost
+	}
+	return !slices.EqualFunc(old, next, same), nil
+}
+
+// park keeps the sockets of addresses that are gone, the latest of them.
+func park(next, old []local) []local {
+	parked := 0
+	for _, o := range slices.Backward(old) {
+		if slices.ContainsFunc(next, func(l local) bool { return l.Socket == o.Socket }) {
 			continue
 		}
-		locals, err := s.network.LocalAddrs()
-		if err != nil {
-			return nil, fmt.Errorf("serval: cannot list this host's addresses: %w", err)
+		if parked++; parked > maxParked {
+			go o.Socket.Close() // waits for its reader, which may be what brought us here
+			continue
 		}
-		for _, l := range locals {
-			if l.Is4() == a.Addr().Is4() {
-				out = append(out, netip.AddrPortFrom(l, a.Port()))
+		o.up = false
+		next = append(next, o)
+	}
+	return next
+}
+
+// listenOn opens the socket of l.
+func (n *Node) listenOn(l *local) (err error) {
+	l.Socket, err = n.sockets.network.Listen(l.addr, n.receive)
+	if err != nil {
+		return fmt.Errorf("serval: cannot listen on %v: %w; choose another address in Config.Listen or SERVAL_LISTEN", l.addr, err)
+	}
+	l.addr = l.Socket.LocalAddr()
+	if r, ok := l.Socket.(underlay.ErrorReporter); ok {
+		r.OnUnreachable(n.unreachable)
+	}
+	return nil
+}
+
+// wanted lists the addresses to bind: those asked for, or all there are.
+func wanted(ifaces []underlay.Interface, ask []netip.AddrPort) (out []local) {
+	all := func(port uint16, fits func(netip.Addr) bool) {
+		for _, i := range ifaces {
+			for _, a := range i.Addrs {
+				if i.Running && fits(a) {
+					out = append(out, on(i, netip.AddrPortFrom(a, port)))
+				}
 			}
 		}
 	}
 	if len(ask) == 0 {
-		locals, err := s.network.LocalAddrs()
-		if err != nil {
-			return nil, fmt.Errorf("serval: cannot list this host's addresses: %w", err)
-		}
-		for _, l := range locals {
-			out = append(out, netip.AddrPortFrom(l, 0))
-		}
+		all(0, func(netip.Addr) bool { return true })
 	}
-	return out, nil
+	for _, a := range ask {
+		if a.Addr().IsUnspecified() {
+			all(a.Port(), func(l netip.Addr) bool { return l.Is4() == a.Addr().Is4() })
+			continue
+		}
+		l := local{addr: a, slot: a.Addr().String()}
+		for _, i := range ifaces {
+			if slices.Contains(i.Addrs, a.Addr()) || i.Loopback && a.Addr().IsLoopback() {
+				l = on(i, a)
+			}
+		}
+		out = append(out, l)
+	}
+	return out
 }
 
-// addrs lists where the node can be reached.
+// on describes an address of an interface. Aliases of the loopback interface
+// count as interfaces of their own.
+func on(i underlay.Interface, a netip.AddrPort) local {
+	l := local{addr: a, iface: i.Name, slot: i.Name, up: i.Running}
+	if i.Loopback {
+		l.slot = a.Addr().String()
+	}
+	return l
+}
+
+// addrs lists where the node can be reached now.
 func (s *sockets) addrs() []netip.AddrPort {
-	out := make([]netip.AddrPort, len(s.all))
-	for i, sock := range s.all {
-		out[i] = sock.LocalAddr()
+	var out []netip.AddrPort
+	for _, l := range s.list() {
+		if l.usable() {
+			out = append(out, l.addr)
+		}
 	}
 	return out
 }
@@ -96,27 +198,56 @@ func (s *sockets) public() []netip.AddrPort {
 	return out
 }
 
+// at returns the socket of a local address, nil if there is none.
+func (s *sockets) at(addr netip.AddrPort) *local {
+	list := s.list()
+	for i := range list {
+		if list[i].addr == addr {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// own reports whether an address is this host's.
+func (s *sockets) own(a netip.Addr) bool {
+	return a.IsLoopback() || slices.ContainsFunc(s.list(), func(l local) bool { return l.up && l.addr.Addr() == a })
+}
+
 // pick returns the socket to reach dst from: the one bound to the address that
 // routing prefers, else any of the same family, else nil.
 func (s *sockets) pick(dst netip.Addr) underlay.Socket {
-	if sock := s.byAddr[dst]; sock != nil {
+	list := s.list()
+	find := func(a netip.Addr) underlay.Socket {
+		for i := range list {
+			if list[i].addr.Addr() == a && list[i].usable() {
+				return list[i].Socket
+			}
+		}
+		return nil
+	}
+	if sock := find(dst); sock != nil {
 		return sock // this very host
 	}
 	if src, err := s.network.SourceFor(dst); err == nil {
-		if sock := s.byAddr[src]; sock != nil {
+		if sock := find(src); sock != nil {
 			return sock
 		}
 	}
-	for _, sock := range s.all {
-		if sock.LocalAddr().Addr().Is4() == dst.Unmap().Is4() {
-			return sock
+	for i := range list {
+		if list[i].usable() && list[i].addr.Addr().Is4() == dst.Unmap().Is4() {
+			return list[i].Socket
 		}
 	}
 	return nil
 }
 
 func (s *sockets) close() {
-	for _, sock := range s.all {
-		sock.Close()
+	s.mu.Lock()
+	s.closed = true
+	list := s.list()
+	s.mu.Unlock()
+	for _, l := range list {
+		l.Socket.Close()
 	}
 }

@@ -12,40 +12,22 @@ type Stats struct {
 	StreamReceived  uint64 // handed to the application's side
 	Queued          int    // StreamSent less StreamAcked
 	ReceiveWindow   uint64 // credit granted to the peer
-	Flows           []FlowStats
+	Flows           []Flow
+	LongestStall    time.Duration // longest time the stream stood still while it should have moved
 	Age             time.Duration
 	SinceLastPacket time.Duration
-}
-
-// FlowStats describes one path of a connection.
-type FlowStats struct {
-	Local, Remote            string // underlay addresses
-	RTT, MinRTT              time.Duration
-	Cwnd, InFlight, MTU      int
-	Rate                     float64 // estimate of the path's delivery rate, bytes per second
-	Phase                    string  // of the rate model: "startup", "cruise", ...
-	BytesSent, BytesReceived uint64
-	Packets, Lost, Timeouts  uint64
 }
 
 // Stats returns a snapshot.
 func (c *Conn) Stats() Stats {
 	l := c.link
+	flows := l.flows()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fs := l.set.Stats()
 	now := l.node.now()
 	s := Stats{StreamSent: fs.Written, StreamAcked: fs.Acked, StreamReceived: fs.Delivered, Queued: fs.Queued,
-		ReceiveWindow: fs.Window, Age: now.Sub(l.began), SinceLastPacket: now.Sub(l.live.last)}
-	for _, p := range l.paths {
-		f := p.flow.Stats()
-		s.Flows = append(s.Flows, FlowStats{
-			Local: p.socket.LocalAddr().String(), Remote: p.remote.String(),
-			RTT: f.RTT, MinRTT: f.MinRTT, Cwnd: f.Cwnd, InFlight: f.InFlight, MTU: f.MTU, Rate: f.Rate, Phase: f.Mode,
-			BytesSent: f.BytesSent, BytesReceived: f.BytesReceived,
-			Packets: f.PacketsSent, Lost: f.PacketsLost, Timeouts: f.Timeouts,
-		})
-	}
+		ReceiveWindow: fs.Window, Flows: flows, Age: now.Sub(l.began), SinceLastPacket: now.Sub(l.live.last)}
 	return s
 }
 

@@ -3,6 +3,7 @@ package serval
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/internal/flow"
@@ -45,21 +46,21 @@ func (n *Node) unreachable(u underlay.Unreachable) {
 		return
 	}
 	for _, l := range n.allLinks() {
-		if l.paths[0].flow.Remote == id {
-			l.refused(u)
-		}
+		l.refused(u, id)
 	}
 }
 
-// refused records a report that the peer's port is closed.
-func (l *link) refused(u underlay.Unreachable) {
+// refused records a report that the peer's port is closed, which quotes a packet
+// for a flow of the peer's.
+func (l *link) refused(u underlay.Unreachable, id sal.FlowID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gone || l.paths[0].remote != u.To {
+	i := slices.IndexFunc(l.paths, func(p path) bool { return p.flow.Remote == id && p.remote == u.To })
+	if l.gone || i < 0 {
 		return
 	}
 	now := l.node.now()
-	if l.live.refused(now, max(deadAfter, 3*l.paths[0].flow.RTT())) {
+	if l.live.refused(now, max(deadAfter, 3*l.paths[i].flow.RTT())) {
 		l.set.Fail(because(ErrReset, "the peer's process is gone: nothing listens at %v any more", u.To))
 	}
 	l.pump(now)

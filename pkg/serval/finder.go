@@ -1,0 +1,153 @@
+package serval
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/underlay"
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
+)
+
+// finder looks for peers that have moved while we did, and makes this node
+// findable: both by the nodes' records in the resolver. It asks for a peer once
+// for all connections to it.
+type finder struct {
+	mu     sync.Mutex
+	lease  resolver.Lease
+	sought map[identity.NodeID]*sought
+}
+
+// sought is what is known of where a peer, or a rendezvous, went.
+type sought struct {
+	asked time.Time
+	busy  bool
+	addrs []netip.AddrPort
+}
+
+// search is a connection's part in the search for its peer.
+type search struct {
+	next flow.Time
+}
+
+const (
+	searchEvery   = 300 * time.Millisecond
+	searchTimeout = 2 * time.Second
+	maxSought     = 4096
+)
+
+// announce registers the node's record, if anybody has reason to look for it.
+func (f *finder) announce(ctx context.Context, n *Node, addrs []netip.AddrPort) {
+	if n.cfg.Registrar == nil || len(addrs) == 0 {
+		return
+	}
+	f.mu.Lock()
+	lease := f.lease
+	f.mu.Unlock()
+	var err error
+	if u, ok := lease.(updater); ok {
+		err = u.Update(ctx, addrs)
+	} else if len(n.allLinks()) > 0 {
+		lease, err = registerNode(ctx, n.cfg.Registrar, n.id, addrs)
+		if err == nil {
+			f.mu.Lock()
+			f.lease = lease
+			f.mu.Unlock()
+		}
+	}
+	if err != nil {
+		n.log.Info("the new addresses could not be registered", "error", err)
+	}
+}
+
+// close withdraws the node's record.
+func (f *finder) close() {
+	f.mu.Lock()
+	lease := f.lease
+	f.mu.Unlock()
+	if lease != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), searchTimeout)
+		defer cancel()
+		lease.Close(ctx)
+	}
+}
+
+// find asks the resolver for a peer's addresses and calls found with them, unless
+// that was done just now. What was found last is returned at once.
+func (n *Node) find(id identity.NodeID, found func()) []netip.AddrPort {
+	if n.cfg.Resolver == nil {
+		return nil
+	}
+	f := &n.finder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.sought[id]
+	if s == nil {
+		if f.sought == nil || len(f.sought) >= maxSought {
+			f.sought = make(map[identity.NodeID]*sought)
+		}
+		s = new(sought)
+		f.sought[id] = s
+	}
+	if !s.busy && time.Since(s.asked) >= searchEvery {
+		s.busy = true
+		n.wg.Add(1)
+		go func() {
+			defer n.wg.Done()
+			ctx, cancel := context.WithTimeout(context.Background(), searchTimeout)
+			defer cancel()
+			addrs, err := lookupNode(ctx, n.cfg.Resolver, id)
+			f.mu.Lock()
+			s.busy, s.asked = false, time.Now()
+			if err == nil {
+				s.addrs = addrs
+			}
+			f.mu.Unlock()
+			if err == nil {
+				found()
+			}
+		}()
+	}
+	return s.addrs
+}
+
+// look looks for a peer that answers no RSYN of a flow: at the rendezvous, and
+// in the resolver. The caller holds mu.
+func (l *link) look(now flow.Time, p *path, by underlay.Socket, pkt *movePacket) {
+	l.meet(now, p, by, pkt)
+	if now < l.search.next {
+		return
+	}
+	l.search.next = now.Add(searchEvery)
+	l.hint(now, l.node.find(l.peer.Node, func() {
+		l.node.goLinks(func(k *link) {
+			if k.peer.Node == l.peer.Node {
+				k.mu.Lock()
+				k.hint(k.node.now(), k.node.find(k.peer.Node, func() {}))
+				k.pump(k.node.now())
+				k.mu.Unlock()
+			}
+		})
+	}))
+}
+
+// hint takes in where others say that the peer is, and tries there. The caller
+// holds mu.
+func (l *link) hint(now flow.Time, addrs []netip.AddrPort) {
+	news := false
+	for _, a := range addrs {
+		news = news || !l.knows(a)
+	}
+	if !news || l.gone {
+		return
+	}
+	l.hints = addrs
+	for i := range l.paths {
+		if p := &l.paths[i]; p.at.Unanswered() > 0 {
+			l.act(now, i, p.at.Move(now, p.at.Local(), fresh(), true))
+		}
+	}
+}

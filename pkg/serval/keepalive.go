@@ -1,0 +1,110 @@
+package serval
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/flowset"
+)
+
+// pair is what all flows between two socket addresses share: whether packets
+// get through, and the NAT binding that a packet now and then holds open. One
+// connection's keep-alive serves all others on the pair.
+type pair struct {
+	heard atomic.Int64 // flow.Time of the last authentic packet
+	asked atomic.Int64 // and of the last keep-alive
+	users atomic.Int64
+}
+
+// quiet is how long nothing was heard.
+func (p *pair) quiet(now flow.Time) time.Duration { return now.Sub(flow.Time(p.heard.Load())) }
+
+// mayAsk reports whether to send a keep-alive: true for one connection of all,
+// once in a while.
+func (p *pair) mayAsk(now flow.Time) bool {
+	const again = time.Second
+	last := p.asked.Load()
+	return (last == 0 || now.Sub(flow.Time(last)) >= again) && p.asked.CompareAndSwap(last, int64(now))
+}
+
+type pairKey struct{ local, remote netip.AddrPort }
+
+// pairs are the pairs in use. The zero value is empty.
+type pairs struct {
+	mu sync.Mutex
+	m  map[pairKey]*pair
+}
+
+// join returns the pair for one more flow.
+func (p *pairs) join(k pairKey, now flow.Time) *pair {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known := p.m[k]
+	if known == nil {
+		if p.m == nil {
+			p.m = make(map[pairKey]*pair)
+		}
+		known = new(pair)
+		known.heard.Store(int64(now))
+		p.m[k] = known
+	}
+	known.users.Add(1)
+	return known
+}
+
+// leave ends a flow's use of the pair.
+func (p *pairs) leave(k pairKey, was *pair) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if was.users.Add(-1) == 0 && p.m[k] == was {
+		delete(p.m, k)
+	}
+}
+
+// keepAlive asks for a sign of life on the flows that have been silent for so
+// long, unless another connection on the same pair of addresses just heard one
+// or asks already. The caller holds mu.
+func (l *link) keepAlive(now flow.Time, silence time.Duration) {
+	const slack = 100 * time.Millisecond // timers of many connections drift
+	for i := range l.paths {
+		p := &l.paths[i]
+		if l.set.State(uint8(i)) == flowset.Active && p.shared.quiet(now) >= silence-slack && (silence == 0 || p.shared.mayAsk(now)) {
+			l.set.Probe(uint8(i))
+		}
+	}
+}
+
+// doubt makes all connections on a pair ask whether it still works: one of them
+// found it silent. Who is idle would else notice at its next keep-alive.
+func (n *Node) doubt(k pairKey, p *pair, except *link) {
+	if p.users.Load() < 2 || !p.mayAsk(n.now()) {
+		return
+	}
+	n.goLinks(func(l *link) {
+		if l == except {
+			return
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for i := range l.paths {
+			if l.paths[i].pair() == k && l.set.State(uint8(i)) == flowset.Active {
+				l.set.Probe(uint8(i))
+			}
+		}
+		l.pump(n.now())
+	})
+}
+
+// goLinks runs f for every connection, on a goroutine of its own.
+func (n *Node) goLinks(f func(l *link)) {
+	n.wg.Add(1)
+	go func() {
+		defer n.wg.Done()
+		for _, l := range n.allLinks() {
+			f(l)
+		}
+	}()
+}
