@@ -54,10 +54,13 @@ type Flow struct {
 	deliveredAt Time
 	firstSent   Time
 	lostBytes   uint64
+	settled     uint64 // bytes acknowledged or lost
+	slow        slowness
 	appUntil    uint64 // delivered count up to which samples are application-limited
 	lastSent    Time   // last ack-eliciting packet
 	lastHeard   Time
 	progress    Time // last acknowledgement of anything new
+	sampled     Time // last measurement of the round trip
 	resumed     Time // last time the flow was taken into use again
 	excused     bool // a late timer was not taken for silence
 	held        bool // the window held sending back since the last AckWish
@@ -98,6 +101,7 @@ func (f *Flow) begin(now Time, rtt time.Duration, linkMTU int, route *Route, see
 	f.pace = pacer{}
 	f.loss = lossState{}
 	f.loss.init()
+	f.slow = slowness{since: now, settled: f.settled}
 	f.told, f.held, f.appUntil = 0, false, 0
 	f.lastHeard, f.progress, f.resumed = now, now, now
 }
@@ -180,6 +184,9 @@ func (f *Flow) Budget(now Time) int {
 
 // Rate is how many bytes per second the path is believed to carry now.
 func (f *Flow) Rate() float64 {
+	if f.slow.rate > 0 {
+		return f.slow.rate
+	}
 	if f.model.mode == startup {
 		return f.model.bandwidth() * startupGain / 2
 	}
@@ -191,6 +198,9 @@ func (f *Flow) Rate() float64 {
 func (f *Flow) Delay() time.Duration {
 	d := f.rtt.srtt() / 2
 	rate := f.Rate()
+	if f.slow.rate > 0 {
+		return max(d, seconds(float64(f.inflight+f.mtu.current)/rate)-f.model.minRTT/2)
+	}
 	if over := f.inflight + f.mtu.current - f.model.cwnd(); over > 0 && f.inflight > 0 {
 		return d + seconds(float64(over)/rate)
 	}
@@ -207,6 +217,7 @@ func seconds(s float64) time.Duration { return time.Duration(min(s, 1e6) * 1e9) 
 func (f *Flow) StartBurst(now Time) {
 	if f.inflight == 0 {
 		f.firstSent, f.deliveredAt = now, now
+		f.slow.restart(now, f.settled, 0)
 	}
 	f.log.newBurst(burst{sent: now, delivered: f.delivered, deliveredAt: f.deliveredAt, firstSent: f.firstSent,
 		lost: f.lostBytes, inflight: f.inflight, appLimited: f.delivered < f.appUntil})

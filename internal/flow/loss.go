@@ -87,6 +87,7 @@ func (f *Flow) OnAck(now Time, a *sal.AckFrame, o Owner) error {
 	}
 	f.inflight -= s.acked
 	f.delivered += uint64(s.acked)
+	f.settled += uint64(s.acked)
 	f.loss.backoff, f.loss.probes = 0, 0
 	f.progress, f.excused = now, false
 	if rttFrom > 0 {
@@ -95,6 +96,10 @@ func (f *Flow) OnAck(now Time, a *sal.AckFrame, o Owner) error {
 		// what was ever seen.
 		adjusted := max(s.rtt-a.Delay, min(s.rtt, f.model.minRTT))
 		f.rtt.sample(adjusted)
+		if now.Sub(f.sampled) > rareSample && adjusted < f.rtt.smoothed {
+			f.rtt.smoothed = (f.rtt.smoothed + adjusted) / 2 // rare samples are news
+		}
+		f.sampled = now
 		s.rtt = adjusted
 	}
 	f.deliverySample(now, &newest, &s)
@@ -107,6 +112,7 @@ func (f *Flow) OnAck(now Time, a *sal.AckFrame, o Owner) error {
 		s.lossRate = float64(f.lostBytes-newest.lost) / float64(d)
 	}
 	f.model.onAck(&s)
+	f.look(now)
 	return nil
 }
 
@@ -149,6 +155,7 @@ func (f *Flow) declareLost(pn uint64, r *Record, o Owner) int {
 	r.state = lost
 	size := int(r.Size)
 	f.inflight -= size
+	f.settled += uint64(size)
 	f.loss.remember(pn)
 	if !r.told {
 		o.PacketLost(f, *r)

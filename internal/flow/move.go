@@ -32,6 +32,32 @@ func (f *Flow) Reinject(o Owner) {
 	}
 }
 
+// Overtake hands o what a copy of it that takes d from now on would overtake:
+// what is still expected to be under way for longer than that, and what should
+// have been acknowledged by now. Only stream bytes before the offset to count.
+func (f *Flow) Overtake(now Time, d time.Duration, to uint64, o Owner) {
+	rtt := f.rtt.srtt()
+	arrives, overdue := now.Add(d-rtt/2), now.Add(-rtt-d)
+	room := f.inflight // of which so much arrives in time
+	if f.slow.rate > 0 {
+		room = int((d + f.model.minRTT/2).Seconds() * f.slow.rate)
+		overdue = 0 // it waits its turn
+	}
+	for pn := f.log.base; pn < f.log.next; pn++ {
+		r := f.log.rec(pn)
+		if r.state != inFlight {
+			continue
+		}
+		room -= int(r.Size)
+		if r.told || r.Kind&(Data|FIN) == 0 || r.Off >= to {
+			continue
+		}
+		if sent := f.log.burst(r).sent; sent > arrives || sent < overdue || room < 0 {
+			f.tell(r, o)
+		}
+	}
+}
+
 // Abandon hands o everything in flight as lost and expects no more of it.
 func (f *Flow) Abandon(o Owner) {
 	for pn := f.log.base; pn < f.log.next; pn++ {

@@ -6,6 +6,10 @@ import "time"
 // 333 ms; a flow normally starts with the sample of its handshake).
 const initialRTT = 200 * time.Millisecond
 
+// rareSample is the pause after which a sample that is lower than the average
+// counts for more.
+const rareSample = 500 * time.Millisecond
+
 // rtt is the round-trip estimator of RFC 9002 section 5.
 type rtt struct {
 	smoothed, variance, latest time.Duration

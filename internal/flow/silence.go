@@ -13,6 +13,10 @@ const (
 	idleProbe  = 15 * time.Second
 	idleProbes = 10
 
+	// steadyProbes is how many PINGs leave at the same pace before the pauses
+	// between them grow.
+	steadyProbes = 10
+
 	// forgetAfter is how long a silent path's model is believed.
 	forgetAfter = minRTTWindow
 	// ackSlack is how late an acknowledgement may be for reasons that are not
@@ -51,7 +55,11 @@ func (f *Flow) probeWait() time.Duration {
 	case silent > eagerFor:
 		limit = slowProbe
 	}
-	return min(pto<<min(f.loss.backoff, maxBackoff), max(limit, pto))
+	doublings := f.loss.backoff
+	if f.Helped { // a PING costs nothing, and a path that flaps is soon back
+		doublings = max(doublings, steadyProbes) - steadyProbes
+	}
+	return min(pto<<min(doublings, maxBackoff), max(limit, pto))
 }
 
 // Timeout does what is due at now. After silence it lets the oldest data leave
@@ -127,11 +135,19 @@ func (f *Flow) Timeouts() int { return int(f.loss.backoff) }
 // Progress is when anything new was acknowledged last.
 func (f *Flow) Progress() Time { return f.progress }
 
-// Resume takes the flow into use again after silence that began at since. What
-// was learnt of the path long ago is forgotten.
+// Sampled is when the round trip was measured last.
+func (f *Flow) Sampled() Time { return f.sampled }
+
+// Resume takes the flow into use again after silence that began at since. The
+// path may be another than it was: the last round trip counts for more than
+// those before, and what was learnt long ago is forgotten.
 func (f *Flow) Resume(now, since Time) {
 	f.resumed = now
 	f.loss.backoff = 0
+	f.slow = slowness{since: now, settled: f.settled}
+	if f.sampled == now {
+		f.rtt.reset(f.rtt.latest)
+	}
 	if now.Sub(since) > forgetAfter {
 		f.relearn(now)
 	}

@@ -97,6 +97,11 @@ type Conn struct {
 	reminders int
 	err       error
 
+	standby   standby
+	doubt     doubt
+	bulkSince flow.Time // when the backlog became long
+	bulkFrom  uint64    // next by then
+
 	advert       *advert // nil before the first
 	peerRevision uint64  // of the newest PATHS
 	peerMode     Mode
@@ -218,7 +223,11 @@ func (c *Conn) Timeout(now flow.Time) {
 		if p.f.Timeout(now, c) {
 			c.silent(now, p)
 		}
+		if now >= c.quietAt(p) {
+			p.ping, p.bulk = true, 0
+		}
 	}
+	c.resolve(now)
 	if since, waiting := c.waiting(); waiting && now.Sub(since) > c.patience {
 		c.Fail(ErrTimedOut)
 	}
@@ -227,7 +236,7 @@ func (c *Conn) Timeout(now flow.Time) {
 // waiting reports whether the peer owes a sign of life, and when it gave the
 // last one.
 func (c *Conn) waiting() (since flow.Time, ok bool) {
-	ok = !c.snd.lost.empty()
+	ok = !c.snd.lost.empty() || !c.doubt.set.empty()
 	for _, p := range c.paths {
 		ok = ok || p.f.InFlight() > 0
 		since = max(since, p.f.LastHeard())
@@ -241,10 +250,13 @@ func (c *Conn) Deadline() flow.Time {
 	if c.err != nil {
 		return t
 	}
+	if c.doubt.until != 0 {
+		t = c.doubt.until
+	}
 	ready := c.ready()
 	acks := c.best() != nil
 	for _, p := range c.paths {
-		t = min(t, p.f.Deadline(ready && p.pending, acks))
+		t = min(t, p.f.Deadline(ready && p.pending, acks), c.quietAt(p))
 	}
 	if since, waiting := c.waiting(); waiting {
 		t = min(t, since.Add(c.patience)+1)
@@ -252,7 +264,9 @@ func (c *Conn) Deadline() flow.Time {
 	return t
 }
 
-func (c *Conn) ready() bool { return c.snd.ready() || c.dgrams.n > 0 }
+func (c *Conn) ready() bool {
+	return c.snd.ready() || c.dgrams.n > 0 || c.mirrors() && c.snd.una < c.snd.end
+}
 
 // PacketAcked implements flow.Owner.
 func (c *Conn) PacketAcked(_ *flow.Flow, r flow.Record) {
@@ -276,10 +290,14 @@ func (c *Conn) PacketLost(f *flow.Flow, r flow.Record) {
 		return
 	}
 	if r.Kind&flow.Data != 0 {
-		c.snd.onLost(r.Off, int(r.N))
+		if to := r.Off + uint64(r.N); c.mirrors() && c.copied(f, to) {
+			c.doubt.set.add(max(r.Off, c.snd.una), to)
+		} else {
+			c.snd.onLost(r.Off, int(r.N))
+		}
 	}
 	if r.Kind&flow.FIN != 0 && !c.snd.finAcked {
-		c.snd.finSent = false
+		c.snd.finSent, c.paths[f.Index].finSent = false, false
 	}
 	if r.Kind&flow.Window != 0 {
 		c.rcv.window.dirty = true

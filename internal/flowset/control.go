@@ -84,9 +84,13 @@ func (c *Conn) onPaths(now flow.Time, p *sal.PathsFrame) {
 		return
 	}
 	c.peerRevision = p.Revision
-	c.peerMode = ModeDefault
+	wish := ModeDefault
 	if m := Mode(p.Mode); m <= ModeRedundant {
-		c.peerMode = m
+		wish = m
+	}
+	if c.peerMode != wish {
+		c.peerMode = wish
+		c.remode()
 	}
 	c.peerCosts = [sal.MaxPathFlows]uint8{}
 	for _, fc := range p.Flows[:p.NFlows] {

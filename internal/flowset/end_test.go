@@ -28,6 +28,10 @@ type end struct {
 	room    []byte
 	source  func() // refills
 	dgrams  int
+
+	more []*wire   // the paths of the flows after the first
+	last flow.Time // when bytes were handed over last
+	gap  time.Duration
 }
 
 func (e *end) Reserve(n int) []byte {
@@ -39,6 +43,10 @@ func (e *end) Reserve(n int) []byte {
 
 func (e *end) Commit(n int) {
 	e.got += n
+	if e.last > 0 {
+		e.gap = max(e.gap, e.w.now.Sub(e.last))
+	}
+	e.last = e.w.now
 	if e.sum != nil {
 		e.sum.Write(e.room[:n])
 	}
@@ -55,15 +63,19 @@ func (e *end) pump() {
 		e.source()
 	}
 	for {
-		n, seg, _ := e.conn.Transmit(e.w.now, e.buf)
+		n, seg, f := e.conn.Transmit(e.w.now, e.buf)
 		if n == 0 {
 			break
 		}
 		for b := e.buf[:n]; len(b) > 0; {
 			k := min(seg, len(b))
 			pkt := append([]byte(nil), b[:k]...)
-			e.through(k, pkt, func() { e.peer.receive(pkt) })
 			b = b[k:]
+			if i := f.Index; i > 0 {
+				e.more[i-1].send(k, func() { e.peer.receiveOn(i, pkt) })
+			} else {
+				e.through(k, pkt, func() { e.peer.receive(pkt) })
+			}
 		}
 	}
 	if d := e.conn.Deadline(); d != flow.Never && (e.timer == 0 || d < e.timer) {
@@ -79,8 +91,10 @@ func (e *end) pump() {
 	}
 }
 
-func (e *end) receive(pkt []byte) {
-	_ = e.conn.Receive(e.w.now, e.flow, pkt, e)
+func (e *end) receive(pkt []byte) { e.receiveOn(0, pkt) }
+
+func (e *end) receiveOn(i uint8, pkt []byte) {
+	_ = e.conn.Receive(e.w.now, e.conn.Flow(i), pkt, e)
 	e.pump()
 }
 

@@ -15,11 +15,12 @@ type path struct {
 	since    flow.Time // of the state
 	cost     uint8     // ours
 	peerCost uint8
-	ping     bool // a PING is owed on it, in spite of window and pacing
-	hearsay  bool // it is Active for a packet that came, not for an acknowledgement
-	deaf     bool // and that was wrong
-	pending  bool // it would carry data if pacing and window let it
-	bulk     int  // bytes of stream that came since the last quiet probe
+	ping     bool   // a PING is owed on it, in spite of window and pacing
+	pending  bool   // it would carry data if pacing and window let it
+	slow     int    // of flow.Slow, as far as was acted upon
+	cursor   uint64 // redundant mode: what comes next
+	finSent  bool   // and whether the end has
+	bulk     int    // bytes of stream that came since the last quiet probe
 }
 
 // price is the effective cost: who must not receive on it must not be sent to.
@@ -73,12 +74,17 @@ func (c *Conn) Moved(now flow.Time, i uint8, rtt time.Duration, linkMTU int, rou
 		return
 	}
 	p.f.Moved(now, rtt, linkMTU, route, c)
-	p.hearsay, p.deaf, p.bulk = false, false, 0
+	p.bulk = 0
 	c.setState(now, p, Active)
 }
 
 // SetMode sets how the flows are used.
-func (c *Conn) SetMode(m Mode) { c.mode = m }
+func (c *Conn) SetMode(m Mode) {
+	if c.mode != m {
+		c.mode = m
+		c.remode()
+	}
+}
 
 // Mode is how the flows are used.
 func (c *Conn) Mode() Mode { return cmp.Or(c.mode, c.peerMode, ModeAggregate) }
@@ -106,4 +112,21 @@ func (c *Conn) Probe(i uint8) {
 	if p := c.path(i); p != nil && p.state != Parked {
 		p.ping = true
 	}
+}
+
+const (
+	// quietBytes is how much of a stream must have come on a flow for its
+	// silence to be worth a question. Requests and answers are not.
+	quietBytes = 32 << 10
+	quietSlack = 5 * time.Millisecond
+)
+
+// quietAt is when a flow that brought a part of the stream has been silent for
+// so long that it is asked why: who only receives would otherwise never learn
+// that the path is gone, nor show the peer the address a NAT gave it meanwhile.
+func (c *Conn) quietAt(p *path) flow.Time {
+	if p.bulk < quietBytes || p.state != Active || c.rcv.finished {
+		return flow.Never
+	}
+	return p.f.LastHeard().Add(p.f.RTT()*3/2 + quietSlack)
 }

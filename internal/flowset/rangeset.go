@@ -1,6 +1,9 @@
 package flowset
 
-import "sort"
+import (
+	"math"
+	"sort"
+)
 
 // span is the half-open range [from, to) of stream offsets.
 type span struct{ from, to uint64 }
@@ -55,6 +58,20 @@ func (r *rangeSet) remove(from, to uint64) {
 	if i != j {
 		r.replace(i, j, keep[:n]...)
 	}
+}
+
+// gap returns the first offset at or after off that is not in the set, and
+// where the span after it begins.
+func (r *rangeSet) gap(off uint64) (from, to uint64) {
+	i := r.search(off + 1)
+	if i < len(r.s) && r.s[i].from <= off {
+		off = r.s[i].to
+		i++
+	}
+	if i < len(r.s) {
+		return off, r.s[i].from
+	}
+	return off, math.MaxUint64
 }
 
 func (r *rangeSet) replace(i, j int, with ...span) {

@@ -176,7 +176,7 @@ func (c *Conn) receiveFrames(now flow.Time, on *flow.Flow, b []byte) (eliciting 
 			if err := f.OnAck(now, &fr.Ack, c); err != nil {
 				return false, err
 			}
-			if p := c.paths[f.Index]; f.Progress() == now && (p.state != Active || p.hearsay) {
+			if p := c.paths[f.Index]; f.Progress() == now && p.state != Active {
 				c.alive(now, p, true)
 			}
 			continue

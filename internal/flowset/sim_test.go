@@ -79,6 +79,7 @@ type wire struct {
 	police  float64       // bytes per second that a policer with a bucket of 50 ms lets pass
 	dup     float64
 	mtu     int
+	dead    bool // nothing passes
 	rng     *rand.Rand
 	free    flow.Time // when the link is idle again
 	last    flow.Time // latest arrival, for inOrder
@@ -102,6 +103,9 @@ func (l *wire) meanWait() time.Duration { return l.sumWait / time.Duration(max(1
 // send puts a packet of size bytes (UDP payload) on the wire.
 func (l *wire) send(size int, deliver func()) {
 	size += 28
+	if l.dead {
+		return
+	}
 	if l.mtu > 0 && size > l.mtu+28 || l.loss > 0 && l.rng.Float64() < l.loss || !l.conforms(size) {
 		return
 	}

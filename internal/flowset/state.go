@@ -71,7 +71,7 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 	p.since = now
 	switch s {
 	case Active:
-		p.hearsay = false
+		p.cursor, p.finSent = c.snd.next, false
 		if from == Suspect || from == Down {
 			p.f.Resume(now, silentSince)
 		} else {
@@ -100,9 +100,6 @@ func (c *Conn) silent(now flow.Time, p *path) {
 	p.ping = p.ping || p.f.Helped || len(c.paths) > 1
 	switch {
 	case p.state == Active && (p.f.Helped || n >= 2):
-		if p.hearsay {
-			p.deaf = true
-		}
 		c.setState(now, p, Suspect)
 	case p.state == Suspect && n > downProbes && now-p.since >= downAfter:
 		c.setState(now, p, Down)
@@ -112,18 +109,13 @@ func (c *Conn) silent(now flow.Time, p *path) {
 }
 
 // alive takes note of a sign of life on p: an acknowledgement of what it
-// carried, or else a packet. A packet shows only that one direction works: if
-// the flow falls silent again after it, nothing less than an acknowledgement
-// will do.
+// carried, or else a packet. A packet shows only that the peer's direction
+// works, which is enough if there is nothing better; otherwise p waits for the
+// answer to a probe, which now leaves soon.
 func (c *Conn) alive(now flow.Time, p *path, acked bool) {
-	if acked {
-		p.hearsay, p.deaf = false, false
+	if (p.state == Suspect || p.state == Down) && (acked || !p.f.Helped) {
+		c.setState(now, p, Active)
 	}
-	if p.state != Suspect && p.state != Down || p.deaf {
-		return
-	}
-	c.setState(now, p, Active)
-	p.hearsay = !acked
 }
 
 // helped tells each flow whether others can carry its data, so that it need not

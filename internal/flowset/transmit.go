@@ -32,12 +32,14 @@ func (c *Conn) Transmit(now flow.Time, buf []byte) (n, seg int, f *flow.Flow) {
 		c.ping, best.ping = false, true
 	}
 	if len(c.paths) > 1 {
+		c.relieve(now)
 		if p := c.probe(); p != nil {
 			n = c.transmitControl(now, p, best, buf)
 			return n, n, p.f
 		}
 	}
-	if !c.ready() {
+	c.doubted(now)
+	if !c.ready() && !c.rescue(now) {
 		for _, p := range c.paths {
 			p.f.AppLimited()
 		}
@@ -229,23 +231,23 @@ func (c *Conn) transmitStream(now flow.Time, p, best *path, buf []byte, budget i
 		if len(frames) > 0 {
 			room -= 2 + len(frames)
 		}
-		off, size, repair := c.snd.pick(room)
+		off, size, repair := c.pick(p, room)
 		if !repair && seg >= largePacket {
 			size = c.snd.toChunkEnd(off, size)
 		}
-		fin := c.snd.fin && !c.snd.finSent && off+uint64(size) == c.snd.end && (!repair || c.snd.next == c.snd.end)
+		fin := c.finDue(p) && off+uint64(size) == c.snd.end && (!repair || c.snd.next == c.snd.end)
 		if size == 0 && !fin {
 			break
 		}
 		r := flow.Record{Off: off, N: uint16(size), Kind: kind}
 		out := c.sealData(f, buf[n:], off, size, fin, frames)
-		c.snd.took(off, size, repair)
+		c.took(p, off, size, repair)
 		if size > 0 {
 			r.Kind |= flow.Data
 		}
 		if fin {
 			r.Kind |= flow.FIN
-			c.snd.finSent = true
+			c.snd.finSent, p.finSent = true, true
 		}
 		r.Size = uint16(out)
 		f.Sent(now, r)

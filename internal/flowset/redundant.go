@@ -1,0 +1,160 @@
+package flowset
+
+import (
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+)
+
+// In redundant mode each flow is a sender of its own: it has a cursor and sends
+// from there what is not acknowledged. What one flow lost is repaired only if
+// the copy on another does not arrive soon either, so that a path that fails
+// takes nothing along and leaves nothing to do.
+const (
+	// lead is how far the flow in front may be ahead of one that is about as
+	// fast: so much is missing when the former fails.
+	lead = 5 * time.Millisecond
+	// asFast is the share of a rate that counts as about as fast. Who is slower
+	// is not waited for, and protects what it can.
+	asFast = 0.8
+)
+
+// doubt is what was lost on one flow and may be on its way on another.
+type doubt struct {
+	set   rangeSet
+	until flow.Time // then it is lost; 0 if not yet set
+}
+
+// mirrors reports whether data leaves on several flows.
+func (c *Conn) mirrors() bool { return len(c.paths) > 1 && c.Mode() == ModeRedundant }
+
+// redundant chooses the flow that is furthest behind.
+func (c *Conn) redundant(now flow.Time) (chosen *path) {
+	s := &c.snd
+	limit := min(s.end, s.limit)
+	state, rate := c.front()
+	for _, p := range c.paths {
+		if p.state != state || !p.carries() {
+			continue
+		}
+		p.cursor = max(p.cursor, s.una)
+		if float64(s.next-p.cursor) > 2*lead.Seconds()*rate+float64(p.f.MTU()) {
+			p.cursor = s.next // nothing before it would come in time
+		}
+		if p.cursor >= limit && !c.finDue(p) && s.lost.empty() && c.dgrams.n == 0 {
+			p.f.AppLimited()
+			continue
+		}
+		if p.cursor == s.next && s.lost.empty() && c.dgrams.n == 0 && c.tooFarAhead(p) {
+			continue
+		}
+		p.pending = true
+		if p.f.Budget(now) > 0 && (chosen == nil || p.cursor < chosen.cursor) {
+			chosen = p
+		}
+	}
+	return chosen
+}
+
+// front returns the best state that a flow which may carry data has, and the
+// highest rate of those flows.
+func (c *Conn) front() (state State, rate float64) {
+	state = Parked
+	for _, p := range c.paths {
+		if p.state.open() && p.carries() {
+			if p.state < state {
+				state, rate = p.state, 0
+			}
+			if p.state == state {
+				rate = max(rate, p.f.Rate())
+			}
+		}
+	}
+	return state, rate
+}
+
+// tooFarAhead reports whether p, which is in front, should wait for others.
+func (c *Conn) tooFarAhead(p *path) bool {
+	rate := p.f.Rate()
+	for _, q := range c.paths {
+		if q != p && q.state == p.state && q.carries() && !q.f.Limited() && q.f.Rate() > asFast*rate &&
+			float64(c.snd.next-max(q.cursor, c.snd.una)) > lead.Seconds()*rate {
+			return true
+		}
+	}
+	return false
+}
+
+// copied reports whether another flow that works has sent the bytes before off.
+func (c *Conn) copied(f *flow.Flow, off uint64) bool {
+	for _, p := range c.paths {
+		if p.f != f && p.state == Active && p.carries() && p.cursor >= off {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve decides what became of the bytes in doubt.
+func (c *Conn) resolve(now flow.Time) {
+	d := &c.doubt
+	if d.set.empty() || d.until == 0 || now < d.until {
+		return
+	}
+	for _, s := range d.set.s {
+		c.snd.onLost(s.from, int(s.to-s.from))
+	}
+	*d = doubt{}
+}
+
+// doubted sets the time until which a copy is given to arrive.
+func (c *Conn) doubted(now flow.Time) {
+	if d := &c.doubt; d.until == 0 && !d.set.empty() {
+		d.until = now.Add(c.longestRTT()/4 + 2*lead)
+	}
+}
+
+// remode adapts to a mode that may have changed.
+func (c *Conn) remode() {
+	for _, s := range c.doubt.set.s {
+		c.snd.onLost(s.from, int(s.to-s.from))
+	}
+	c.doubt, c.standby = doubt{}, standby{}
+	for _, p := range c.paths {
+		p.cursor, p.finSent = c.snd.next, false
+	}
+}
+
+// pick chooses the next run for p, at most n bytes.
+func (c *Conn) pick(p *path, n int) (off uint64, size int, repair bool) {
+	s := &c.snd
+	if !c.mirrors() || !s.lost.empty() || p.cursor >= s.next {
+		return s.pick(n)
+	}
+	from, to := s.acked.gap(max(p.cursor, s.una))
+	p.cursor = from
+	if from >= s.next {
+		return s.pick(n)
+	}
+	return from, int(min(uint64(n), min(to, s.next)-from)), true
+}
+
+// took records that p carries pick's choice.
+func (c *Conn) took(p *path, off uint64, n int, repair bool) {
+	c.snd.took(off, n, repair)
+	if p.cursor >= off {
+		p.cursor = max(p.cursor, off+uint64(n))
+	}
+}
+
+// finDue reports whether the end of the stream is still to leave on p.
+func (c *Conn) finDue(p *path) bool {
+	s := &c.snd
+	if !s.fin || s.finAcked {
+		return false
+	}
+	if c.mirrors() {
+		return !p.finSent
+	}
+	return !s.finSent
+}
