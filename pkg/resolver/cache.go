@@ -15,8 +15,8 @@ const DefaultCacheTTL = time.Second
 const maxCached = 1024
 
 // Cache keeps the answers of another resolver for a short time. It forgets an
-// answer early when one of its instances is reported dead. Failures are not
-// kept.
+// answer early when one of its instances is reported dead. Failures and nodes'
+// own records are not kept.
 type Cache struct {
 	Resolver Resolver
 	TTL      time.Duration // 0 means DefaultCacheTTL
@@ -33,6 +33,9 @@ type answer struct {
 
 // Resolve implements Resolver.
 func (c *Cache) Resolve(ctx context.Context, service sal.Name) ([]Instance, error) {
+	if isNode(service) {
+		return c.Resolver.Resolve(ctx, service) // who asks has lost the node: it has just moved
+	}
 	now := time.Now()
 	if a, ok := c.get(service, now); ok {
 		found := slices.Clone(a.found)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,6 +90,7 @@ func (d *Directory) add(r *Record, sum [32]byte, now time.Time) (bool, error) {
 	case old != nil && !r.supersedes(old.Record):
 		return false, nil
 	case old != nil:
+		r.renews = old.isLive(now) && !r.Withdrawn && slices.Equal(old.Addrs, r.Addrs)
 		d.remove(old)
 	case len(d.sums) >= MaxRecords:
 		return false, fmt.Errorf("%w: it holds %d records", ErrFull, MaxRecords)
@@ -180,7 +182,10 @@ func (d *Directory) Services(context.Context) ([]Instance, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var found []Instance
-	for _, nodes := range d.services {
+	for name, nodes := range d.services {
+		if isNode(name) {
+			continue
+		}
 		for _, h := range nodes {
 			if h.isLive(now) {
 				found = append(found, h.Instance(h.live))

@@ -95,9 +95,13 @@ func (h *Health) Sort(list []Instance, now time.Time) {
 }
 
 // patterns returns the names under which instances of a service may be
-// registered: itself, then the wildcards that cover it, narrowest first.
+// registered: itself, then the wildcards that cover it, narrowest first. No
+// wildcard stands for a node.
 func patterns(service sal.Name) []sal.Name {
 	names := []sal.Name{service}
+	if isNode(service) {
+		return names
+	}
 	for path := service.Path(); path != ""; {
 		if n, err := sal.ParseName(path + "/*"); err == nil && n.Covers(service) {
 			names = append(names, n)

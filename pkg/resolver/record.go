@@ -51,11 +51,16 @@ type Record struct {
 	TTL       time.Duration
 	Withdrawn bool
 
-	raw []byte
+	raw    []byte
+	renews bool // see Renews
 }
 
 // Raw returns the record as it travels. The caller must not change it.
 func (r *Record) Raw() []byte { return r.raw }
+
+// Renews reports whether the record, as news from a Directory, says only that
+// what was known there goes on.
+func (r *Record) Renews() bool { return r.renews }
 
 // Instance returns what the record says, known until the time given.
 func (r *Record) Instance(until time.Time) Instance {
@@ -85,7 +90,10 @@ func (r Registration) record(now time.Time, flags byte) (*Record, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	if self := r.Identity.Peer(); !self.MayServe(r.Service) {
+	if self := r.Identity.Peer(); !mayRegister(&self, r.Service) {
+		if isNode(r.Service) {
+			return nil, fmt.Errorf("resolver: %v is reserved for a node's own record, which RegisterNode makes; choose another name", r.Service)
+		}
 		return nil, fmt.Errorf("resolver: this node's certificate does not let it serve %v; join with a token that grants it", r.Service)
 	}
 	b := []byte{recordVersion, flags}
@@ -179,7 +187,7 @@ func parseRecord(b []byte, cluster *identity.Cluster, now time.Time) (*Record, e
 		return nil, err
 	}
 	r.Node = peer.Node
-	if !peer.MayServe(name) {
+	if !mayRegister(&peer, name) {
 		return nil, fmt.Errorf("node %s may not serve %v", peer.Node.Short(), name)
 	}
 	signed := len(r.raw) - signatureLen

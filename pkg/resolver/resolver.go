@@ -57,7 +57,8 @@ type Instance struct {
 
 // Lister is a Resolver that can tell all it knows.
 type Lister interface {
-	// Services returns all instances of all services.
+	// Services returns all instances of all services, without the nodes' own
+	// records.
 	Services(ctx context.Context) ([]Instance, error)
 }
 
@@ -79,6 +80,15 @@ type Lease interface {
 	// Close withdraws the instance, for all to see at once rather than after
 	// its TTL.
 	Close(ctx context.Context) error
+}
+
+// Updater is a Lease whose addresses can be changed: those of this module's
+// registrars are.
+type Updater interface {
+	// Update announces the instance anew, for all to see at once, with other
+	// addresses, best first; 1 to MaxAddrs. After an error that is not about the
+	// addresses, the background renewal goes on to try.
+	Update(ctx context.Context, addrs []netip.AddrPort) error
 }
 
 // Publisher spreads records that others have signed.

@@ -24,9 +24,11 @@ import (
 //	shop/cart   192.0.2.3:7001  node=aebagbafaydqqcikbmga2dqpca
 //
 // The service may be a wildcard such as shop/*. An instance without a node is
-// whoever answers there and may serve the service.
+// whoever answers there and may serve the service. A node is where its instances
+// are, unless a line of its own says more.
 type Static struct {
 	services map[sal.Name][]Instance
+	nodes    map[sal.Name][]Instance // by NodeName
 	health   Health
 }
 
@@ -34,9 +36,13 @@ const maxStatic = 1 << 20 // bytes of text
 
 // NewStatic returns a resolver of the instances given.
 func NewStatic(list ...Instance) *Static {
-	s := &Static{services: make(map[sal.Name][]Instance)}
+	s := &Static{services: make(map[sal.Name][]Instance), nodes: make(map[sal.Name][]Instance)}
 	for _, in := range list {
 		s.services[in.Service] = append(s.services[in.Service], in)
+		if in.Node != (identity.NodeID{}) {
+			name := NodeName(in.Node)
+			s.nodes[name] = append(s.nodes[name], in)
+		}
 	}
 	return s
 }
@@ -143,12 +149,18 @@ func (s *Static) Resolve(_ context.Context, service sal.Name) ([]Instance, error
 			return found, nil
 		}
 	}
+	if list := s.nodes[service]; len(list) > 0 {
+		return append([]Instance(nil), list...), nil
+	}
 	return nil, &NoServiceError{service}
 }
 
 // Services implements Lister.
 func (s *Static) Services(context.Context) (all []Instance, err error) {
-	for _, list := range s.services {
+	for name, list := range s.services {
+		if isNode(name) {
+			continue
+		}
 		all = append(all, list...)
 	}
 	return all, nil

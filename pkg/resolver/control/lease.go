@@ -3,7 +3,10 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,14 +16,20 @@ import (
 // clientLease is a registration that a Client renews.
 type clientLease struct {
 	c      *Client
-	reg    resolver.Registration
-	id     string
-	issued time.Time
 	cancel context.CancelFunc
+	retry  chan struct{} // an update did not get through
 	done   chan struct{}
 	once   sync.Once
 	err    error
+
+	mu     sync.Mutex // held during requests: they arrive in order
+	reg    resolver.Registration
+	id     string
+	issued time.Time
+	closed bool
 }
+
+var _ resolver.Updater = (*clientLease)(nil)
 
 // Register implements resolver.Registrar. The daemon spreads the registration,
 // and this client renews it until the lease is closed: also with a daemon that
@@ -29,7 +38,7 @@ func (c *Client) Register(ctx context.Context, reg resolver.Registration) (resol
 	if c.ctx.Err() != nil {
 		return nil, errors.New("control: the client is closed; make a new one")
 	}
-	l := &clientLease{c: c, reg: reg, done: make(chan struct{})}
+	l := &clientLease{c: c, reg: reg, retry: make(chan struct{}, 1), done: make(chan struct{})}
 	if err := l.renew(ctx); err != nil {
 		return nil, err
 	}
@@ -41,6 +50,36 @@ func (c *Client) Register(ctx context.Context, reg resolver.Registration) (resol
 
 // renew signs the registration anew, and the withdrawal that belongs to it.
 func (l *clientLease) renew(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.announce(ctx)
+}
+
+// Update implements resolver.Updater.
+func (l *clientLease) Update(ctx context.Context, addrs []netip.AddrPort) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return fmt.Errorf("control: %v was withdrawn; register it again", l.reg.Service)
+	}
+	moved := l.reg
+	moved.Addrs = slices.Clone(addrs)
+	if _, err := moved.Announce(time.Now()); err != nil {
+		return err
+	}
+	l.reg = moved
+	err := l.announce(ctx)
+	if err != nil {
+		select {
+		case l.retry <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// announce is renew for a caller who holds the lock.
+func (l *clientLease) announce(ctx context.Context) error {
 	now := time.Now()
 	if !now.After(l.issued) {
 		now = l.issued.Add(1)
@@ -66,14 +105,18 @@ const retryAfter = 2 * time.Second
 
 func (l *clientLease) run(ctx context.Context) {
 	defer close(l.done)
-	wait := l.reg.RenewEvery()
+	every := l.reg.RenewEvery() // which updates do not change
+	wait := every
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-l.retry:
+			wait = min(every, retryAfter)
+			continue
 		case <-time.After(wait):
 		}
-		wait = l.reg.RenewEvery()
+		wait = every
 		if l.renew(ctx) != nil {
 			wait = min(wait, retryAfter)
 		}
@@ -85,6 +128,9 @@ func (l *clientLease) Close(ctx context.Context) error {
 	l.once.Do(func() {
 		l.cancel()
 		<-l.done
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.closed = true
 		l.err = l.c.do(ctx, "DELETE", "/v1/register/"+l.id, nil, nil)
 		if gone := new(Error); errors.As(l.err, &gone) && gone.Status == http.StatusNotFound {
 			l.err = nil // the daemon has forgotten it, as one does that was restarted

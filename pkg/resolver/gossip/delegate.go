@@ -16,18 +16,23 @@ import (
 	"github.com/serval-net/serval/pkg/resolver"
 )
 
-// memberConfig is tuned for registrations that reach a cluster of some hundred
+// retransmit is how often a broadcast is repeated, times a logarithm of the
+// number of members: of 50 nodes, all but one in 10,000 hear of it.
+const retransmit = 6
+
+// config is tuned for registrations that reach a cluster of some hundred
 // nodes in a few rounds, a fraction of a second. Rounds with nothing to tell
 // cost nothing.
-func (g *Gossip) memberConfig() *memberlist.Config {
+func (m *membership) config() *memberlist.Config {
 	c := memberlist.DefaultLANConfig()
-	// A node may come back before it is known to have gone.
-	c.Name = fmt.Sprintf("%v-%08x", g.id.Node(), rand.Uint32())
-	key := g.id.Cluster().GossipKey()
+	// A node may come back before it is known to have gone, and nobody believes
+	// that a living member has another address.
+	c.Name = fmt.Sprintf("%v-%08x", m.g.id.Node(), rand.Uint32())
+	key := m.g.id.Cluster().GossipKey()
 	c.SecretKey = key[:]
 	c.GossipInterval = 100 * time.Millisecond
 	c.GossipNodes = 5
-	c.RetransmitMult = 6 // of 50 nodes, all but one in 10,000 hear of a broadcast
+	c.RetransmitMult = retransmit
 	c.ProbeInterval = time.Second
 	c.ProbeTimeout = 300 * time.Millisecond
 	c.SuspicionMult = 3
@@ -35,19 +40,17 @@ func (g *Gossip) memberConfig() *memberlist.Config {
 	c.TCPTimeout = 5 * time.Second
 	c.EnableCompression = false // records are mostly keys and signatures
 	c.UDPBufferSize = 1400
-	c.Delegate = (*delegate)(g)
-	c.Events = (*delegate)(g)
-	c.Logger = log.New(&logWriter{g.log}, "", 0)
+	c.Delegate = m
+	c.Events = m
+	c.Logger = log.New(&logWriter{m.g.log}, "", 0)
 	return c
 }
 
-// delegate is what memberlist sees of a Gossip.
-type delegate Gossip
-
-// NodeMeta tells others which node this is.
-func (d *delegate) NodeMeta(int) []byte {
-	node := d.id.Node()
-	return node[:]
+// NodeMeta tells others which node this is, and of its memberships which is the
+// latest: the node's ID, then the time of the membership's begin, in ns.
+func (m *membership) NodeMeta(int) []byte {
+	node := m.g.id.Node()
+	return binary.BigEndian.AppendUint64(node[:], m.begun)
 }
 
 func nodeOf(n *memberlist.Node) (node identity.NodeID) {
@@ -55,37 +58,58 @@ func nodeOf(n *memberlist.Node) (node identity.NodeID) {
 	return node
 }
 
+func begunOf(n *memberlist.Node) uint64 {
+	if at := len(identity.NodeID{}); len(n.Meta) >= at+8 {
+		return binary.BigEndian.Uint64(n.Meta[at:])
+	}
+	return 0
+}
+
 // NotifyMsg gets a broadcast.
-func (d *delegate) NotifyMsg(record []byte) {
-	if _, err := (*Gossip)(d).receive(record); err != nil {
-		d.log.Debug("dropped a record", "err", err)
+func (m *membership) NotifyMsg(record []byte) {
+	r, err := m.g.receive(record)
+	if err != nil {
+		m.g.log.Debug("dropped a record", "err", err)
+	}
+	if r != nil && !r.Renews() {
+		m.tell(r, passOn)
 	}
 }
 
 // GetBroadcasts returns what to say in this round.
-func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	return d.queue.GetBroadcasts(overhead, limit)
+func (m *membership) GetBroadcasts(overhead, limit int) [][]byte {
+	return m.g.queue.GetBroadcasts(overhead, limit)
 }
 
 // LocalState returns all records, each with its length as u16 before it.
-func (d *delegate) LocalState(bool) []byte {
+func (m *membership) LocalState(bool) []byte {
 	var b []byte
-	for _, record := range d.Records() {
+	for _, record := range m.g.Records() {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(record)))
 		b = append(b, record...)
 	}
 	return b
 }
 
+// spreadAtOnce is how much news of one that joins is passed on without waiting
+// for the next round of gossip: enough for one that has moved.
+const spreadAtOnce = 16
+
 // MergeRemoteState takes in another node's LocalState.
-func (d *delegate) MergeRemoteState(b []byte, _ bool) {
+func (m *membership) MergeRemoteState(b []byte, join bool) {
+	told := 0
 	err := eachRecord(b, func(record []byte) {
-		if _, err := (*Gossip)(d).receive(record); err != nil {
-			d.log.Debug("dropped a record", "err", err)
+		r, err := m.g.receive(record)
+		if err != nil {
+			m.g.log.Debug("dropped a record", "err", err)
+		}
+		if r != nil && join && !r.Renews() && told < spreadAtOnce {
+			told++
+			m.tell(r, tellAtOnce)
 		}
 	})
 	if err != nil {
-		d.log.Warn("a node sent a state that is not whole", "err", err)
+		m.g.log.Warn("a node sent a state that is not whole", "err", err)
 	}
 }
 
@@ -120,22 +144,6 @@ func (g *Gossip) receive(raw []byte) (*resolver.Record, error) {
 	return r, err
 }
 
-// tellAtOnce is how many members are told of what begins or ends here without
-// waiting for the next round of gossip.
-const tellAtOnce = 32
-
-// tell sends a record to some members at once.
-func (g *Gossip) tell(r *resolver.Record) {
-	members := g.list.Members()
-	rand.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
-	self := g.list.LocalNode().Name
-	for _, m := range members[:min(len(members), tellAtOnce)] {
-		if m.Name != self {
-			g.list.SendBestEffort(m, r.Raw()) // gossip makes up for a loss
-		}
-	}
-}
-
 // broadcast is a record in the queue. A later record of the same instance takes
 // its place there.
 type broadcast struct{ *resolver.Record }
@@ -151,23 +159,6 @@ func (b broadcast) Message() []byte { return b.Raw() }
 
 // Finished is called when it was sent often enough, or was replaced.
 func (b broadcast) Finished() {}
-
-// NotifyJoin lifts what suspicion there is of a node that is back.
-func (d *delegate) NotifyJoin(n *memberlist.Node) {
-	d.alive.Add(1)
-	d.Report(resolver.Instance{Node: nodeOf(n)}, true)
-}
-
-// NotifyLeave makes a node's instances come last, until they are renewed.
-func (d *delegate) NotifyLeave(n *memberlist.Node) {
-	d.alive.Add(-1)
-	if nodeOf(n) != d.id.Node() {
-		d.Report(resolver.Instance{Node: nodeOf(n)}, false)
-	}
-}
-
-// NotifyUpdate is of no interest: what a node tells of itself never changes.
-func (d *delegate) NotifyUpdate(*memberlist.Node) {}
 
 // logWriter passes memberlist's log on. Of its levels only some reach operators:
 // what it calls errors are mostly single lost packets.

@@ -49,7 +49,7 @@ type Config struct {
 	// Logger gets what may interest an operator; nil discards it.
 	Logger *slog.Logger
 
-	transport *transport // for tests; nil means sockets
+	transport *transport // for tests; nil means sockets, and to follow the host's addresses
 }
 
 // Gossip is one node's part in the gossip. All methods are safe for concurrent
@@ -57,12 +57,15 @@ type Config struct {
 type Gossip struct {
 	*resolver.Directory
 	id     *identity.Identity
-	seeds  []string
+	cfg    Config
 	log    *slog.Logger
-	list   *memberlist.Memberlist
+	now    atomic.Pointer[membership]
 	queue  memberlist.TransmitLimitedQueue
-	alive  atomic.Int32  // members, this node included
 	joined chan struct{} // closed after the first attempt to join
+	again  chan struct{} // time to join again
+
+	// open opens a transport. Tests replace it.
+	open func(bind, advertise netip.AddrPort, conf *memberlist.Config) (*transport, error)
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -70,7 +73,11 @@ type Gossip struct {
 
 	mu     sync.Mutex
 	leases map[sal.Name]*lease
+	recent []told
 	wake   chan struct{} // leases have changed
+
+	moving sync.Mutex // held while the membership changes; before mu
+	known  []string   // addresses of members, as known before the last move
 }
 
 // New starts to gossip. It returns before it has joined: Resolve waits for that,
@@ -86,15 +93,16 @@ func New(cfg Config) (*Gossip, error) {
 	g := &Gossip{
 		Directory: resolver.NewDirectory(cfg.Identity.Cluster()),
 		id:        cfg.Identity,
-		seeds:     cfg.Seeds,
+		cfg:       cfg,
 		log:       cfg.Logger,
 		joined:    make(chan struct{}),
+		again:     make(chan struct{}, 1),
 		ctx:       ctx,
 		cancel:    cancel,
 		leases:    make(map[sal.Name]*lease),
 		wake:      make(chan struct{}, 1),
 	}
-	if err := g.start(cfg); err != nil {
+	if err := g.start(); err != nil {
 		cancel()
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
@@ -103,23 +111,34 @@ func New(cfg Config) (*Gossip, error) {
 	return g, nil
 }
 
-// start opens the transport and becomes a cluster of one.
-func (g *Gossip) start(cfg Config) (err error) {
-	conf := g.memberConfig()
-	t := cfg.transport
-	if t == nil {
-		if t, err = listen(cfg, conf); err != nil {
-			return err
-		}
+// start begins the first membership.
+func (g *Gossip) start() error {
+	g.queue.NumNodes = func() int { return g.member().size() }
+	g.queue.RetransmitMult = retransmit
+	g.now.Store(&membership{g: g}) // for what memberlist says while it begins
+	g.open = listen
+	if t := g.cfg.transport; t != nil {
+		g.open = func(netip.AddrPort, netip.AddrPort, *memberlist.Config) (*transport, error) { return t, nil }
 	}
-	conf.Transport = t
-	g.queue.RetransmitMult = conf.RetransmitMult
-	g.queue.NumNodes = func() int { return int(g.alive.Load()) }
-	if g.list, err = memberlist.Create(conf); err != nil {
-		t.Shutdown()
+	bind, advertise := g.cfg.Bind, g.cfg.Advertise
+	switch {
+	case !bind.IsValid():
+		bind = netip.AddrPortFrom(sourceFor(g.cfg.Seeds, loopback), 0)
+	case bind.Addr().IsUnspecified() && !advertise.IsValid():
+		advertise = netip.AddrPortFrom(sourceFor(slices.Concat(g.cfg.Seeds, anywhere), loopback), 0)
 	}
-	return err
+	m, err := g.begin(bind, advertise)
+	if err != nil {
+		return err
+	}
+	g.now.Store(m)
+	if g.cfg.transport == nil {
+		g.done.Go(g.follow)
+	}
+	return nil
 }
+
+func (g *Gossip) member() *membership { return g.now.Load() }
 
 // Close withdraws what this node has registered, leaves the cluster and waits
 // for all goroutines, except that memberlist may finish a last probe, for a
@@ -134,10 +153,9 @@ func (g *Gossip) Close() error {
 		for _, l := range leases {
 			l.Close(context.Background())
 		}
-		if err := g.list.Leave(farewell); err != nil {
-			g.log.Debug("left the gossip before everybody knew", "err", err)
-		}
-		g.list.Shutdown()
+		g.moving.Lock() // and from now on g.change does nothing
+		g.member().end(farewell)
+		g.moving.Unlock()
 	}
 	g.done.Wait()
 	return nil
@@ -146,12 +164,9 @@ func (g *Gossip) Close() error {
 // farewell is how long Close gossips on, so that others hear of it.
 const farewell = 150 * time.Millisecond
 
-// Addr returns the address that other nodes can use as a seed.
-func (g *Gossip) Addr() netip.AddrPort {
-	n := g.list.LocalNode()
-	ip, _ := netip.AddrFromSlice(n.Addr)
-	return netip.AddrPortFrom(ip.Unmap(), n.Port)
-}
+// Addr returns the address that other nodes can use as a seed. It changes when
+// this host moves.
+func (g *Gossip) Addr() netip.AddrPort { return g.member().addr() }
 
 // Joined is closed once the seeds have been tried for the first time.
 func (g *Gossip) Joined() <-chan struct{} { return g.joined }
@@ -164,9 +179,8 @@ type Member struct {
 
 // Members returns the nodes that are believed alive, this one included.
 func (g *Gossip) Members() (all []Member) {
-	for _, n := range g.list.Members() {
-		ip, _ := netip.AddrFromSlice(n.Addr)
-		all = append(all, Member{nodeOf(n), netip.AddrPortFrom(ip.Unmap(), n.Port)})
+	for _, n := range g.member().latest() {
+		all = append(all, Member{nodeOf(n), addrOf(n)})
 	}
 	return all
 }
@@ -182,7 +196,7 @@ func (g *Gossip) Resolve(ctx context.Context, service sal.Name) ([]resolver.Inst
 	case <-g.joined:
 	case <-g.ctx.Done():
 	case <-ctx.Done():
-		return nil, fmt.Errorf("gossip: still joining the cluster through %v: %w", g.seeds, context.Cause(ctx))
+		return nil, fmt.Errorf("gossip: still joining the cluster through %v: %w", g.cfg.Seeds, context.Cause(ctx))
 	}
 	return g.Directory.Resolve(ctx, service)
 }
@@ -192,38 +206,11 @@ func (g *Gossip) Publish(_ context.Context, record []byte) error {
 	if g.ctx.Err() != nil {
 		return errClosed
 	}
-	_, err := g.receive(record)
+	r, err := g.receive(record)
+	if r != nil && !r.Renews() {
+		g.tell(r)
+	}
 	return err
 }
 
 var errClosed = errors.New("gossip: closed; make a new one")
-
-// rejoinAfter is how long to wait before trying seeds again that did not answer.
-const rejoinAfter = 2 * time.Second
-
-// join tries the seeds whenever this node is alone.
-func (g *Gossip) join() {
-	first := true
-	for len(g.seeds) > 0 {
-		if g.alive.Load() <= 1 {
-			n, err := g.list.Join(g.seeds)
-			switch {
-			case g.ctx.Err() != nil:
-			case n > 0:
-				g.log.Info("joined the gossip", "seeds", g.seeds)
-			case first:
-				g.log.Warn("no gossip seed answers; will keep trying", "seeds", g.seeds, "err", err)
-			}
-		}
-		if first {
-			close(g.joined)
-			first = false
-		}
-		select {
-		case <-time.After(rejoinAfter):
-		case <-g.ctx.Done():
-			return
-		}
-	}
-	close(g.joined)
-}

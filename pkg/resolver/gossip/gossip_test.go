@@ -282,8 +282,8 @@ func TestForeigners(t *testing.T) {
 	if err := ours.Publish(ctx, record); !errors.Is(err, resolver.ErrRecord) {
 		t.Errorf("a foreign record: %v", err)
 	}
-	(*delegate)(ours).NotifyMsg(record)
-	(*delegate)(ours).MergeRemoteState((*delegate)(theirs).LocalState(false), true)
+	ours.member().NotifyMsg(record)
+	ours.member().MergeRemoteState(theirs.member().LocalState(false), true)
 	if found, err := ours.Resolve(ctx, web); !errors.Is(err, resolver.ErrNoService) {
 		t.Errorf("web is at %v, %v", found, err)
 	}

@@ -3,6 +3,8 @@ package gossip
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/pkg/resolver"
@@ -14,6 +16,8 @@ type lease struct {
 	reg    resolver.Registration
 	issued time.Time // its latest record
 }
+
+var _ resolver.Updater = (*lease)(nil)
 
 // Register implements resolver.Registrar. A node registers each service once.
 func (g *Gossip) Register(_ context.Context, reg resolver.Registration) (resolver.Lease, error) {
@@ -43,6 +47,30 @@ func (l *lease) begin() (*resolver.Record, error) {
 	r, err := l.issue(time.Now(), l.reg.Announce)
 	if err == nil {
 		g.leases[l.reg.Service] = l
+	}
+	return r, err
+}
+
+// Update implements resolver.Updater. It does not wait for others to hear of it.
+func (l *lease) Update(_ context.Context, addrs []netip.AddrPort) error {
+	r, err := l.move(slices.Clone(addrs))
+	if r != nil {
+		l.g.tell(r)
+	}
+	return err
+}
+
+func (l *lease) move(addrs []netip.AddrPort) (*resolver.Record, error) {
+	l.g.mu.Lock()
+	defer l.g.mu.Unlock()
+	if l.g.leases[l.reg.Service] != l {
+		return nil, fmt.Errorf("gossip: %v was withdrawn; register it again", l.reg.Service)
+	}
+	old := l.reg.Addrs
+	l.reg.Addrs = addrs
+	r, err := l.issue(time.Now(), l.reg.Announce)
+	if err != nil {
+		l.reg.Addrs = old
 	}
 	return r, err
 }

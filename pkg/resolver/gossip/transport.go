@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -27,12 +26,9 @@ type transport struct {
 	users sync.WaitGroup // of the streams
 }
 
-// listen opens sockets for gossip.
-func listen(cfg Config, conf *memberlist.Config) (*transport, error) {
-	bind := cfg.Bind
-	if !bind.IsValid() {
-		bind = netip.AddrPortFrom(sourceFor(cfg.Seeds), 0)
-	}
+// listen opens sockets for gossip. If advertise has no port, it is the one of
+// bind.
+func listen(bind, advertise netip.AddrPort, conf *memberlist.Config) (*transport, error) {
 	var inner *memberlist.NetTransport
 	var err error
 	for range 10 { // a port that is free for TCP may be taken for UDP
@@ -48,10 +44,6 @@ func listen(cfg Config, conf *memberlist.Config) (*transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen at %v, choose another address or port: %w", bind, err)
 	}
-	advertise := cfg.Advertise
-	if !advertise.IsValid() && bind.Addr().IsUnspecified() {
-		advertise = netip.AddrPortFrom(sourceFor(slices.Concat(cfg.Seeds, anywhere)), 0)
-	}
 	if advertise.IsValid() {
 		conf.AdvertiseAddr, conf.AdvertisePort = advertise.Addr().String(), int(advertise.Port())
 		if conf.AdvertisePort == 0 {
@@ -61,23 +53,6 @@ func listen(cfg Config, conf *memberlist.Config) (*transport, error) {
 	return newTransport(inner, func(ctx context.Context, addr string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}), nil
-}
-
-// anywhere are addresses for documentation: the default route leads to them.
-var anywhere = []string{"192.0.2.1:9", "[2001:db8::1]:9"}
-
-// sourceFor returns the local address from which the first seed that has one is
-// reached, or loopback.
-func sourceFor(seeds []string) netip.Addr {
-	for _, seed := range seeds {
-		c, err := net.Dial("udp", seed) // sends nothing
-		if err != nil {
-			continue
-		}
-		defer c.Close()
-		return c.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap()
-	}
-	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 func newTransport(inner memberlist.NodeAwareTransport, dial func(context.Context, string) (net.Conn, error)) *transport {
