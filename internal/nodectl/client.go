@@ -76,11 +76,14 @@ func List(ctx context.Context, dir string) (clients []*Client, err error) {
 		wg.Go(func() {
 			c := newClient(filepath.Join(dir, e.Name()), owner)
 			err := c.do(ctx, "GET", "/v1/node", nil, &c.Info)
-			if err == nil {
+			switch {
+			case err == nil:
 				c.Node, c.Name, c.Program = Clean(c.Node), Clean(c.Name), Clean(c.Program)
 				all[i] = c
-			} else if owner != os.Geteuid() || !removeDead(c.path, err) {
+			case !dead(c.path, err):
 				errs[i] = err
+			case owner == os.Geteuid(): // another user's is for them to remove
+				os.Remove(c.path)
 			}
 		})
 	}

@@ -77,20 +77,19 @@ func sweep(dir string) {
 			c.Close()
 			continue
 		}
-		removeDead(path, err)
+		if dead(path, err) {
+			os.Remove(path)
+		}
 	}
 }
 
-// removeDead removes a socket at which nobody listens, as err of a dial says.
-func removeDead(path string, err error) bool {
+// dead reports whether nobody listens at a socket any more, as err of a dial says.
+func dead(path string, err error) bool {
 	info, serr := os.Lstat(path)
 	if serr != nil {
 		return errors.Is(serr, fs.ErrNotExist)
 	}
-	if info.Mode()&fs.ModeSocket == 0 || !errors.Is(err, syscall.ECONNREFUSED) {
-		return false
-	}
-	return os.Remove(path) == nil
+	return info.Mode()&fs.ModeSocket != 0 && errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // alive reports whether the process that a socket is named after may live.

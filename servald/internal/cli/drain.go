@@ -81,10 +81,9 @@ func (a *App) drain(ctx context.Context, what string) error {
 	if err := a.mark(what, true); err != nil {
 		return err
 	}
-	all, err := a.nodes(ctx)
-	a.noteError(err)
+	all, unseen := a.nodes(ctx)
 	d := draining{app: a, what: what, left: make(map[*nodectl.Client]int), nodes: len(all), last: -1}
-	err = each(all, func(c *nodectl.Client) error {
+	err := each(all, func(c *nodectl.Client) error {
 		err := c.Drain(ctx, what, func(n int) { d.set(c, n) })
 		if err != nil && ctx.Err() == nil {
 			d.set(c, 0) // it does not count
@@ -94,8 +93,8 @@ func (a *App) drain(ctx context.Context, what string) error {
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s still on %s; new ones avoid it until servald drain --undo %s: %w", count(d.total(), "flow", "flows"), what, what, ctx.Err())
-	case err != nil:
-		return err
+	case err != nil || unseen != nil: // it may not be free
+		return errors.Join(err, unseen)
 	case a.json:
 		return a.printJSON(drainState{what, 0, true})
 	}
@@ -150,11 +149,10 @@ func (a *App) undrain(ctx context.Context, what string) error {
 	if err := a.mark(what, false); err != nil {
 		return err
 	}
-	all, err := a.nodes(ctx)
-	a.noteError(err)
+	all, unseen := a.nodes(ctx)
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	err = each(all, func(c *nodectl.Client) error { return c.Undrain(ctx, what) })
+	err := errors.Join(unseen, each(all, func(c *nodectl.Client) error { return c.Undrain(ctx, what) }))
 	if err == nil && !a.json {
 		a.print("%s is used again", what)
 	}

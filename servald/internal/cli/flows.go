@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -74,8 +75,10 @@ func serviceFilter(service string) (s nodectl.Selection, err error) {
 
 // showFlows prints the connections that are selected.
 func (a *App) showFlows(ctx context.Context, only nodectl.Selection) error {
-	all, err := a.nodes(ctx)
-	a.noteError(err)
+	all, err := a.anyNodes(ctx)
+	if err != nil {
+		return err
+	}
 	list, err := a.connections(ctx, all)
 	a.noteError(err)
 	t := newTable("FLOW", "STATE", "INTERFACE", "LOCAL", "REMOTE", ">RTT", ">LOSS", ">RATE", ">COST", ">SENT", ">RECEIVED", ">AGE", ">MOVES")
@@ -126,9 +129,17 @@ func flowCells(conn string, f nodectl.Flow) []string {
 		cost = "never"
 	}
 	return []string{
-		fmt.Sprintf("%s/%d", conn, f.Index), f.State, f.Interface, f.Local.String(), f.Remote.String(),
+		fmt.Sprintf("%s/%d", conn, f.Index), f.State, f.Interface, address(f.Local), address(f.Remote),
 		seconds(f.RTT), percent(f.Loss), rate(f.Rate), cost, size(f.BytesSent), size(f.BytesReceived), seconds(f.Age), fmt.Sprint(f.Moves),
 	}
+}
+
+// address is empty for a flow that has none, being parked.
+func address(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func seconds(d nodectl.Duration) string  { return units.Duration(time.Duration(d)) }
@@ -150,7 +161,7 @@ func (a *App) watch(ctx context.Context, interval time.Duration, show func(conte
 		case !first && !a.json:
 			a.print("")
 		}
-		if err := show(ctx); err != nil {
+		if err := show(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
 		select {

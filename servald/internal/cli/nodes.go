@@ -72,19 +72,27 @@ func (a *App) nodes(ctx context.Context) ([]*nodectl.Client, error) {
 	return all, errors.Join(errs...)
 }
 
-// someNodes is nodes where at least one is needed. Processes that do not answer are
-// noted.
-func (a *App) someNodes(ctx context.Context) ([]*nodectl.Client, error) {
+// anyNodes is nodes, and notes those that do not answer if others do.
+func (a *App) anyNodes(ctx context.Context) ([]*nodectl.Client, error) {
 	all, err := a.nodes(ctx)
 	if len(all) > 0 {
 		a.noteError(err)
-		return all, nil
+		err = nil
 	}
-	if err == nil {
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return all, err
+}
+
+// someNodes is anyNodes where at least one is needed.
+func (a *App) someNodes(ctx context.Context) ([]*nodectl.Client, error) {
+	all, err := a.anyNodes(ctx)
+	if err == nil && len(all) == 0 {
 		dirs, _ := a.nodeDirs()
 		err = fmt.Errorf("no process on this host uses Serval now (looked in %s)", strings.Join(dirs, ", "))
 	}
-	return nil, err
+	return all, err
 }
 
 func (a *App) noteError(err error) {

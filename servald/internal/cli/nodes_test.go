@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -159,6 +160,7 @@ func twoProcesses(h *host) (curl, nginx *fakeNode) {
 	}}}
 	nginx = &fakeNode{count: 1, conns: []nodectl.Conn{
 		{ID: "3f9aaaaa", Service: "svc:shop/cart", Peer: nodectl.Peer{Node: "short"}, Policy: "failover", Age: second},
+		{ID: "66666666", Service: "svc:web", Peer: nodectl.Peer{Node: "abcdefghijk"}, Policy: "aggregate", Flows: []nodectl.Flow{{State: "parked"}}},
 		{ID: "77777777", Service: "svc:web", Peer: nodectl.Peer{Node: "abcdefghijk", Name: "evil\x1b[2J"}, Policy: "pinned:eth0", Age: second,
 			Flows: []nodectl.Flow{{State: "active", Local: ap("10.0.0.1:9"), Remote: ap("10.0.2.2:9"), Interface: "eth0", RTT: millisecond, Rate: 100, Age: second}}},
 	}}
@@ -210,6 +212,38 @@ func TestFlowTables(t *testing.T) {
 		}
 		golden(t, name, out)
 	}
+}
+
+// TestUnreadable: what cannot be seen is not nothing.
+func TestUnreadable(t *testing.T) {
+	h := newHost(t)
+	twoProcesses(h)
+	os.Chmod(nodectl.Dir(h.socket), 0o777)
+	for _, line := range []string{"flows", "paths", "migrate iface eth0 --to eth1", "drain eth0"} {
+		if out, errs, code := h.servald(strings.Fields(line)...); out != "" || code != exitFailure || !strings.Contains(errs, "others may write") {
+			t.Errorf("%s: %q, %q, code %d", line, out, errs, code)
+		}
+	}
+}
+
+// TestDrainOfHung: an interface that a process may still use is not free.
+func TestDrainOfHung(t *testing.T) {
+	h := newHost(t)
+	h.process("good", &fakeNode{leaving: closed()})
+	l, err := net.Listen("unix", filepath.Join(nodectl.Dir(h.socket), "4711-hung.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if out, errs, code := h.servald("drain", "eth0"); out != "" || code != exitTimeout || !strings.Contains(errs, "process 4711 does not answer") {
+		t.Errorf("drain: %q, %q, code %d", out, errs, code)
+	}
+}
+
+func closed() chan int {
+	c := make(chan int)
+	close(c)
+	return c
 }
 
 func TestFlowsWatch(t *testing.T) {

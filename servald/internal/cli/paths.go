@@ -31,7 +31,9 @@ the rates that they are believed to deliver.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := a.hostPaths(cmd.Context())
-			a.noteError(err)
+			if err != nil {
+				return err
+			}
 			t := newTable("INTERFACE", "LOCAL", "REMOTE", "STATE", ">FLOWS", ">PROCESSES", ">RTT", ">LOSS", ">RATE")
 			for _, p := range list {
 				if a.json {
@@ -54,19 +56,21 @@ the rates that they are believed to deliver.`,
 	}
 }
 
-// hostPaths returns the paths of all nodes, added up.
+// hostPaths returns the paths of all nodes that answer, added up.
 func (a *App) hostPaths(ctx context.Context) ([]hostPath, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	all, err := a.nodes(ctx)
-	a.noteError(err)
+	all, err := a.anyNodes(ctx)
+	if err != nil {
+		return nil, err
+	}
 	type key struct {
 		iface         string
 		local, remote netip.Addr
 	}
 	var mu sync.Mutex
 	sums := make(map[key]*hostPath)
-	err = each(all, func(c *nodectl.Client) error {
+	a.noteError(each(all, func(c *nodectl.Client) error {
 		paths, err := c.Paths(ctx)
 		mu.Lock()
 		defer mu.Unlock()
@@ -79,7 +83,7 @@ func (a *App) hostPaths(ctx context.Context) ([]hostPath, error) {
 			}
 		}
 		return err
-	})
+	}))
 	list := make([]hostPath, 0, len(sums))
 	for _, p := range sums {
 		list = append(list, *p)
@@ -87,7 +91,7 @@ func (a *App) hostPaths(ctx context.Context) ([]hostPath, error) {
 	slices.SortFunc(list, func(x, y hostPath) int {
 		return cmp.Or(cmp.Compare(x.Interface, y.Interface), x.Local.Compare(y.Local), x.Remote.Compare(y.Remote))
 	})
-	return list, err
+	return list, nil
 }
 
 // states orders the states of paths: the first that one process sees is what counts.

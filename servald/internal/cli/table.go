@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"strings"
 	"unicode/utf8"
 
@@ -19,7 +20,7 @@ func newTable(titles ...string) *table { return &table{titles: titles} }
 // row adds a line; a single cell is a heading, which may be wider than its column.
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
-		cells[i] = nodectl.Clean(c)
+		cells[i] = cmp.Or(nodectl.Clean(c), "-")
 	}
 	t.rows = append(t.rows, cells)
 }
