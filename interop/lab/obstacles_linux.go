@@ -7,16 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Direction says which packets of a path are meant.
-type Direction int
-
-// The zero Direction is both.
-const (
-	BothWays Direction = iota
-	ToClient
-	ToServer
-)
-
 // Priorities of the router's rules, before all routing.
 const (
 	blackholeRule = 1
@@ -81,16 +71,6 @@ func (f Family) families() []int {
 	}
 	return []int{unix.AF_INET, unix.AF_INET6}
 }
-
-// NAT is a kind of address translation.
-type NAT int
-
-// The kinds. Both filter by address and port.
-const (
-	NoNAT        NAT = iota
-	PortKeeping      // one mapping per socket, on the port it has itself where that is free
-	SymmetricNAT     // a random port for each destination
-)
 
 // SetNAT hides the client's side of the path behind the router's addresses, or no
 // longer. Translations made before are forgotten.

@@ -134,7 +134,9 @@ func (p *Paths) member(name string) (*Host, error) {
 	}
 	err = errors.Join(h.Sysctl("ipv4.conf.all.rp_filter", "0"), h.Sysctl("ipv4.conf.default.rp_filter", "0"))
 	if haveIPv6() {
-		for _, name := range []string{"accept_dad", "accept_ra", "router_solicitations"} {
+		// The probe interval is how long Linux avoids a router that did not answer
+		// once, by default a minute.
+		for _, name := range []string{"accept_dad", "accept_ra", "router_solicitations", "router_probe_interval"} {
 			err = errors.Join(err, h.Sysctl("ipv6.conf.default."+name, "0"))
 		}
 	}

@@ -69,3 +69,23 @@ type Topology struct {
 	// is down. It implies Joined: the routes know nothing of paths.
 	Metrics bool
 }
+
+// Direction says which packets of a path are meant.
+type Direction int
+
+// The zero Direction is both.
+const (
+	BothWays Direction = iota
+	ToClient
+	ToServer
+)
+
+// NAT is a kind of address translation.
+type NAT int
+
+// The kinds. Both filter by address and port.
+const (
+	NoNAT        NAT = iota
+	PortKeeping      // one mapping per socket, on the port it has itself where that is free
+	SymmetricNAT     // a random port for each destination
+)
