@@ -199,7 +199,7 @@ func (c *Conn) Fail(err error) {
 func (c *Conn) fail(err error) {
 	c.err = err
 	c.snd.releaseAll()
-	c.rcv.pieces = nil
+	c.rcv.pieces.drop()
 }
 
 // Err is why the connection ended early, nil while it has not.
@@ -333,5 +333,5 @@ type Stats struct {
 
 // Stats returns a snapshot.
 func (c *Conn) Stats() Stats {
-	return Stats{c.snd.end, c.snd.una, c.rcv.next, c.snd.backlog(), c.rcv.held, c.rcv.window.size}
+	return Stats{c.snd.end, c.snd.una, c.rcv.next, c.snd.backlog(), c.rcv.pieces.held, c.rcv.window.size}
 }

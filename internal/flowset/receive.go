@@ -34,16 +34,23 @@ func (c *Conn) Receive(now flow.Time, f *flow.Flow, pkt []byte, to Sink) error {
 			return c.receiveInOrder(now, f, pkt, h, pn, n, to)
 		}
 	}
-	plain, err := f.Opener.Open(make([]byte, 0, len(pkt)), pkt[:h.Len], pkt[h.Len:], pn, h.Phase)
+	buf := room(len(pkt))
+	plain, err := f.Opener.Open(*buf, pkt[:h.Len], pkt[h.Len:], pn, h.Phase)
 	if err != nil {
+		free(buf)
 		return c.forged(err)
 	}
 	if c.err != nil {
+		free(buf)
 		c.remind(now, &h)
 		return nil
 	}
-	if err := c.receivePlain(now, f, &h, pn, len(pkt), plain, to); err != nil {
+	kept, err := c.receivePlain(now, f, &h, pn, len(pkt), plain, buf, to)
+	if err != nil {
 		c.Reset(ResetProtocol, err.Error())
+	}
+	if !kept {
+		free(buf)
 	}
 	return nil
 }
@@ -66,22 +73,23 @@ func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Sho
 	}
 	to.Commit(n)
 	c.rcv.next += uint64(n)
-	c.rcv.window.arrive(now, n, c.rcv.next, c.longestRTT())
+	c.rcv.window.arrive(now, n, c.rcv.next, c.rcv.pieces.held, c.longestRTT())
 	c.heard(now, f, pn, len(pkt), n, true)
-	if len(c.rcv.pieces) > 0 || c.rcv.fin {
+	if c.rcv.pieces.len() > 0 || c.rcv.fin {
 		c.rcv.settle(to)
 	}
 	return nil
 }
 
-func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64, size int, plain []byte, to Sink) error {
+// receivePlain takes a packet of size bytes whose plaintext is in buf. It reports
+// whether it kept that.
+func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64, size int, plain []byte, buf *[]byte, to Sink) (kept bool, err error) {
 	var frames []byte
 	switch {
 	case h.Type == sal.TypeData || h.Type == sal.TypeFIN || h.Type == sal.TypeDgram:
 		if h.Frames {
-			var err error
 			if frames, plain, err = sal.SplitFrames(plain); err != nil {
-				return err
+				return false, err
 			}
 		}
 	default:
@@ -90,27 +98,29 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 	eliciting := h.Type == sal.TypeData || h.Type == sal.TypeFIN || h.Type == sal.TypeDgram
 	if eliciting && h.Type != sal.TypeDgram {
 		off := sal.DecodeOffset(h.Offset, c.rcv.next)
-		if ok, err := c.receiveStream(off, plain, size, h.Type == sal.TypeFIN, to); !ok {
-			return err // not acknowledged: it was not kept
+		var ok bool
+		if ok, kept, err = c.receiveStream(off, plain, buf, h.Type == sal.TypeFIN, to); !ok {
+			return false, err // not acknowledged: it was not taken
 		}
-		c.rcv.window.arrive(now, len(plain), c.rcv.next, c.longestRTT())
+		c.rcv.window.arrive(now, len(plain), c.rcv.next, c.rcv.pieces.held, c.longestRTT())
 	}
 	if h.Type == sal.TypeDgram && c.datagram {
 		to.Reserve(0)
 		if d, ok := to.(DatagramSink); ok {
 			d.Datagram(plain)
+			kept = true
 		}
 	}
 	c.pinged = false
 	el, err := c.receiveFrames(now, f, frames)
 	if err != nil {
-		return err
+		return kept, err
 	}
 	c.heard(now, f, pn, size, len(plain), eliciting || el)
 	if h.Type == sal.TypeProbe || h.Type == sal.TypeFIN || c.pinged {
 		f.AckNow() // no data will follow for the answer to ride on
 	}
-	return nil
+	return kept, nil
 }
 
 // heard records an authentic packet with n bytes of payload that arrived on f.
@@ -127,25 +137,26 @@ func (c *Conn) heard(now flow.Time, f *flow.Flow, pn uint64, size, n int, elicit
 	}
 }
 
-// receiveStream takes stream bytes that arrived in a packet of size. It reports whether they were kept.
-func (c *Conn) receiveStream(off uint64, b []byte, size int, fin bool, to Sink) (bool, error) {
+// receiveStream takes stream bytes, which are in buf. It reports whether they
+// were taken, and whether buf was kept for that.
+func (c *Conn) receiveStream(off uint64, b []byte, buf *[]byte, fin bool, to Sink) (ok, kept bool, err error) {
 	r := &c.rcv
 	if err := r.fits(off, len(b), fin); err != nil {
-		return false, err
+		return false, false, err
 	}
 	switch {
 	case off <= r.next:
 		r.deliver(off, b, to)
-	case !r.room(len(b)):
-		return false, nil
+	case !r.room():
+		return false, false, nil
 	default:
-		r.hold(off, b, size)
+		kept = r.pieces.add(off, b, buf)
 	}
 	if fin && !r.fin {
 		r.fin, r.end = true, off+uint64(len(b))
 	}
 	r.settle(to)
-	return true, nil
+	return true, kept, nil
 }
 
 // parsed frames are large (64 ranges) and short-lived: no connection owns one.

@@ -79,8 +79,8 @@ func FuzzStream(f *testing.F) {
 				}
 				if p.off <= r.next {
 					r.deliver(p.off, p.b, &got)
-				} else if r.room(len(p.b)) {
-					r.hold(p.off, p.b, len(p.b))
+				} else if r.room() {
+					r.pieces.add(p.off, bytes.Clone(p.b), nil)
 				} else {
 					s.onLost(p.off, len(p.b))
 					s.finSent = s.finSent && !p.fin
@@ -101,8 +101,8 @@ func FuzzStream(f *testing.F) {
 				s.onLost(p.off, len(p.b))
 				s.finSent = s.finSent && (!p.fin || s.finAcked)
 			}
-			if r.held > 8192 || r.held < 0 {
-				t.Fatalf("holds %d bytes", r.held)
+			if r.pieces.held > 8192 || r.pieces.held < 0 {
+				t.Fatalf("holds %d bytes", r.pieces.held)
 			}
 		}
 		if !bytes.HasPrefix(want, got.b) {
@@ -132,7 +132,7 @@ func TestFits(t *testing.T) {
 		{"another end", func(r *receiver) { r.fin, r.end = true, 25 }, 10, 10, true, errBeyondFIN},
 		{"the same end again", func(r *receiver) { r.fin, r.end = true, 20 }, 10, 10, true, nil},
 		{"an end before what was delivered", func(r *receiver) { r.next = 50 }, 10, 10, true, errBeyondFIN},
-		{"an end before what is held", func(r *receiver) { r.hold(50, make([]byte, 5), 5) }, 10, 10, true, errBeyondFIN},
+		{"an end before what is held", func(r *receiver) { r.pieces.add(50, make([]byte, 5), nil) }, 10, 10, true, errBeyondFIN},
 	} {
 		var r receiver
 		r.window.init(window, window)

@@ -32,13 +32,15 @@ func (w *window) init(size, limit uint64) {
 }
 
 // arrive records that n bytes arrived, in order or not, while the stream
-// stands at next. It reports whether the peer should hear of new credit now.
-func (w *window) arrive(now flow.Time, n int, next uint64, rtt time.Duration) bool {
+// stands at next and held bytes wait for their turn: of credit that they take
+// up, the peer has no use. It reports whether the peer should hear of new
+// credit now.
+func (w *window) arrive(now flow.Time, n int, next uint64, held int, rtt time.Duration) bool {
 	w.arrived += uint64(n)
 	if now.Sub(w.since) > max(rtt, time.Millisecond) {
 		w.since, w.mark = now, w.arrived-uint64(n)
 	}
-	if w.arrived-w.mark <= w.size/4 || w.size == w.max || next-w.consumed > w.size/2 || w.size > 16*next {
+	if w.arrived-w.mark <= w.size/4 && uint64(held) <= w.size/4 || w.size == w.max || next-w.consumed > w.size/2 || w.size > 16*next {
 		return false
 	}
 	w.size = min(w.size*2, w.max)
