@@ -30,31 +30,43 @@ type Effect struct {
 	After  float64 `json:"after_mbit"`
 }
 
+// group is what the lab did at about one time.
+type group struct {
+	at   float64
+	what string
+}
+
+// groups returns the start of the timeline and what the lab did after it.
+func (t *Timeline) groups() []group {
+	all := []group{{0, "start"}}
+	for _, e := range t.Events {
+		switch last := &all[len(all)-1]; {
+		case e.Who != Lab:
+		case e.At-last.at < together && len(all) > 1:
+			last.what += ", " + e.What
+		default:
+			all = append(all, group{e.At, e.What})
+		}
+	}
+	return all
+}
+
 // Measure enters the effects of what the lab did on all streams.
 func (t *Timeline) Measure() {
 	t.Effects = nil
-	starts, labels := []float64{0}, []string{"start"}
-	for _, e := range t.Events {
-		switch last := len(starts) - 1; {
-		case e.Who != Lab:
-		case e.At-starts[last] < together && last > 0:
-			labels[last] += " + " + e.What
-		default:
-			starts, labels = append(starts, e.At), append(labels, e.What)
-		}
-	}
+	groups := t.groups()
 	for _, s := range t.Series {
 		if s.Kind != Stream {
 			continue
 		}
 		before := 0.0
-		for i, from := range starts {
+		for i, g := range groups {
 			to := t.Length
-			if i+1 < len(starts) {
-				to = starts[i+1]
+			if i+1 < len(groups) {
+				to = groups[i+1].at
 			}
-			e := t.effect(s, from, to)
-			e.What, e.Before = labels[i], before
+			e := t.effect(s, g.at, to)
+			e.What, e.Before = g.what, before
 			before = e.After
 			if i > 0 {
 				t.Effects = append(t.Effects, e)

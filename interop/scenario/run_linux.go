@@ -77,7 +77,7 @@ func (r *Runner) events(ctx context.Context, t *Timeline) error {
 			go func() {
 				start := time.Now()
 				err := do()
-				answers <- done{Mark{t.ms(start), milliseconds(time.Since(start)), Lab, a.String()}, err}
+				answers <- done{Mark{t.ms(start), milliseconds(time.Since(start)), Lab, a.Words()}, err}
 			}()
 		}
 		var errs []error

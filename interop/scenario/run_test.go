@@ -67,7 +67,7 @@ func TestRun(t *testing.T) {
 	if told != "client: hello there" {
 		t.Errorf("told %q", told)
 	}
-	if len(tl.Events) != 5 || tl.Events[0].What != "blackhole a down" || tl.Events[0].At < 200 {
+	if len(tl.Events) != 5 || tl.Events[0].What != "blackhole on a downwards" || tl.Events[0].At < 200 {
 		t.Errorf("events %+v", tl.Events)
 	}
 	within := func(series int, from, to int) float64 { return sum(tl.Series[series].Bytes[from/20 : to/20]) }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -53,7 +54,7 @@ func TestEffects(t *testing.T) {
 	tl.Measure()
 	const mbit = 0.8
 	want := []Effect{
-		{"stream", 1000, "down a + down server.a", 152, 140, mbit, mbit},
+		{"stream", 1000, "down a, down server.a", 152, 140, mbit, mbit},
 		{"stream", 3000, "cut a", 1100, -1, mbit, 0},
 		{"stream", 4000, "mend a", 250, 240, 0, mbit},
 	}
@@ -89,6 +90,40 @@ func TestBackWaitsForTheRate(t *testing.T) {
 	tl.Measure()
 	if e := tl.Effects[0]; e.Gap > 10 || math.Abs(e.Back-1000) > 60 {
 		t.Errorf("effect %+v", e)
+	}
+}
+
+func TestFigureAndTable(t *testing.T) {
+	tl := timeline(3000, Silence{999, 1101})
+	tl.Title = "A title"
+	tl.Series = append(tl.Series, Series{Name: "path a", Kind: Path, Bytes: make([]uint64, 150)})
+	tl.add(Mark{At: 1000, Who: Lab, What: "interface a down"})
+	tl.Report(at(1020), "client", "flow 1 down")
+	tl.Measure()
+	f := tl.Figure()
+	if len(f.Panels) != 2 || !f.Panels[1].Stacked || f.Length != 3 || len(f.Marks) != 2 {
+		t.Fatalf("figure %+v", f)
+	}
+	if v := f.Panels[0].Lines[0].Values[0]; math.Abs(v-0.8) > 1e-9 {
+		t.Errorf("the stream begins at %v Mbit/s", v)
+	}
+	if m := f.Marks[0]; m.At != 1 || m.Note != "gap 102 ms, settled in 0.10 s" {
+		t.Errorf("mark %+v", m)
+	}
+	if table := tl.Table(); !strings.Contains(table, "interface a down") || !strings.Contains(table, "102.0") {
+		t.Errorf("table:\n%s", table)
+	}
+}
+
+func TestEveryActionHasWords(t *testing.T) {
+	s, err := Parse(everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range s.Events {
+		if w := e.Words(); w == "" || w == e.String() && e.Verb != Tell {
+			t.Errorf("%s: %q", e.Action, w)
+		}
 	}
 }
 
