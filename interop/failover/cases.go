@@ -27,6 +27,7 @@ func groups() []group {
 		restoreGroup(several...),
 		changeGroup("gap-addrswap-single", swapAddress, all...),
 		changeGroup("gap-natrebind-single", rebindNAT, all...),
+		changeGroup("gap-bothmove", moveBoth, all...),
 		outageGroup(all...),
 		movesGroup("serval", "quic-go"),
 		idleGroup(lasting...),

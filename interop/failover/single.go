@@ -35,6 +35,19 @@ var (
 		prepare:  func(s *scene) error { return s.Net.Ways[0].SetNAT(lab.PortKeeping) },
 		do:       func(s *scene) error { return s.Net.Ways[0].Rebind() },
 	}
+
+	// moveBoth plugs both ends into other networks. Neither knows where the other
+	// went; to serval a third host serves as rendezvous.
+	moveBoth = change{
+		topology: lab.Topology{Paths: []lab.Path{good, good, good, good}, Client: []int{0}, Server: []int{1}, Joined: true},
+		do: func(s *scene) error {
+			client := make(chan error)
+			ways := s.Net.Ways
+			go func() { client <- ways[0].Client.Plug(ways[2]) }()
+			err := ways[1].Server.Plug(ways[3])
+			return errors.Join(err, <-client, s.Readdressed())
+		},
+	}
 )
 
 // changeGroup measures how long after a change nothing arrives: the worse of both

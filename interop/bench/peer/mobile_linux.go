@@ -9,16 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/pkg/serval"
 )
 
 // Mobiles returns, by name, the transports for networks that break, each set up
 // as its users would who want it to survive.
 func Mobiles() map[string]traffic.Transport {
 	return map[string]traffic.Transport{
-		"serval":  &mobileServal{},
-		"mptcp":   kernelTCP{multipath: true},
-		"tcp":     kernelTCP{},
-		"quic-go": &movingQuic{},
+		"serval":           &mobileServal{},
+		"serval-failover":  &mobileServal{policy: serval.Policy{Mode: serval.Failover}},
+		"serval-redundant": &mobileServal{policy: serval.Policy{Mode: serval.Redundant}},
+		RendezvousSystem:   &mobileServal{rendezvous: true},
+		"mptcp":            kernelTCP{multipath: true},
+		"tcp":              kernelTCP{},
+		"quic-go":          &movingQuic{},
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
 	"github.com/serval-net/serval/pkg/resolver"
@@ -14,18 +16,41 @@ import (
 	"github.com/serval-net/serval/pkg/serval"
 )
 
-// mobileServal is serval with default settings. The
+// RendezvousSystem is the name of a serval node that serves as a rendezvous, for
+// the third host of a network.
+const RendezvousSystem = "serval-rendezvous"
+
+// RendezvousVariable names the environment variable with the addresses of
+// rendezvous, with commas between, for the processes of both ends.
+const RendezvousVariable = "BENCH_SERVAL_RENDEZVOUS"
+
+// mobileServal is serval with default settings but for the path policy. The
 // server's addresses are told to the client by a static resolver; everything
 // else is as for any user.
 type mobileServal struct {
-	node *serval.Node // the client's
+	policy     serval.Policy
+	rendezvous bool
+	node       *serval.Node // the client's
 }
 
 // Listen serves on all addresses of the host, whatever addr says; it comes first
 // among those returned.
 func (s *mobileServal) Listen(addr netip.AddrPort) (net.Listener, []netip.AddrPort, error) {
 	var told addrBook
-	node, err := join(serval.Config{Registrar: &told})
+	config, err := s.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	config.Registrar = &told
+	if s.rendezvous {
+		// Its address is known before, to both ends.
+		config.ServeRendezvous = true
+		config.Listen = []netip.AddrPort{
+			netip.AddrPortFrom(netip.IPv4Unspecified(), addr.Port()),
+			netip.AddrPortFrom(netip.IPv6Unspecified(), addr.Port()),
+		}
+	}
+	node, err := join(config)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -53,8 +78,12 @@ func (s *mobileServal) Dial(ctx context.Context, addrs []netip.AddrPort) (net.Co
 			return nil, err
 		}
 		instance := resolver.Instance{Service: name, Addrs: addrs}
-		s.node, err = join(serval.Config{Resolver: resolver.NewStatic(instance)})
+		config, err := s.config()
 		if err != nil {
+			return nil, err
+		}
+		config.Resolver = resolver.NewStatic(instance)
+		if s.node, err = join(config); err != nil {
 			return nil, err
 		}
 	}
@@ -63,6 +92,22 @@ func (s *mobileServal) Dial(ctx context.Context, addrs []netip.AddrPort) (net.Co
 		return nil, err
 	}
 	return servalConn{conn}, nil
+}
+
+// config is what both ends have in common.
+func (s *mobileServal) config() (serval.Config, error) {
+	config := serval.Config{Policy: s.policy}
+	for _, text := range strings.Split(os.Getenv(RendezvousVariable), ",") {
+		if text == "" {
+			continue
+		}
+		addr, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return config, fmt.Errorf("%s: %w", RendezvousVariable, err)
+		}
+		config.Rendezvous = append(config.Rendezvous, addr)
+	}
+	return config, nil
 }
 
 // addrBook is a registrar that only remembers where the node is registered.
@@ -92,7 +137,12 @@ type servalConn struct{ *serval.Conn }
 
 var (
 	_ traffic.Detailer = servalConn{}
+	_ traffic.Mover    = servalConn{}
 )
+
+func (c servalConn) Move(ctx context.Context, iface string) error {
+	return c.Migrate(ctx, serval.MigrateTo{Flow: serval.AllFlows, Interface: iface})
+}
 
 func (c servalConn) Detail() string {
 	b, err := json.Marshal(c.Stats())

@@ -26,14 +26,16 @@ type process struct {
 	stderr  tail
 }
 
-// start runs this very program again on the host, as traffic.Process.
-func start(ctx context.Context, h *lab.Host, args ...string) (*process, error) {
+// start runs this very program again on the host, as traffic.Process, with env
+// added to its environment.
+func start(ctx context.Context, h *lab.Host, env []string, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	p := &process{cmd: h.Command(ctx, self, args...), answers: make(chan string, 16)}
 	p.cmd.Stderr = &p.stderr
+	p.cmd.Env = append(os.Environ(), env...)
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}

@@ -49,13 +49,16 @@ type Rig struct {
 	From time.Duration
 
 	client, server *process
+	third          *process // a rendezvous, if the network has a third host
 	system         string
+	env            []string // of the processes
 }
 
 // Build builds a network for a system. Those that need one address of the server
-// that is reachable over all paths get it, serval does without.
+// that is reachable over all paths get it, unless all reach all; serval does
+// without.
 func Build(system string, t lab.Topology) (*lab.Paths, error) {
-	t.ServerLo = !strings.HasPrefix(system, "serval")
+	t.ServerLo = !strings.HasPrefix(system, "serval") && !t.Joined
 	paths, err := lab.NewPaths(t)
 	if err != nil {
 		return nil, err
@@ -114,8 +117,11 @@ func (r *Rig) start(ctx context.Context, conns int) (err error) {
 			return err
 		}
 	}
+	if err := r.startThird(ctx); err != nil {
+		return fmt.Errorf("rendezvous: %w", err)
+	}
 	addr := netip.AddrPortFrom(r.serverAddr(), portOfServers)
-	if r.server, err = start(ctx, r.Net.Server, "server", r.system, addr.String()); err != nil {
+	if r.server, err = start(ctx, r.Net.Server, r.env, "server", r.system, addr.String()); err != nil {
 		return err
 	}
 	spec := traffic.Spec{Kind: r.Kind, Conns: conns}
@@ -126,7 +132,7 @@ func (r *Rig) start(ctx context.Context, conns int) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.client, err = start(ctx, r.Net.Client, "client", r.system, string(arg)); err != nil {
+	if r.client, err = start(ctx, r.Net.Client, r.env, "client", r.system, string(arg)); err != nil {
 		return err
 	}
 	if err := r.client.expect(traffic.Ready, startTimeout, new(any)); err != nil {
@@ -134,6 +140,22 @@ func (r *Rig) start(ctx context.Context, conns int) (err error) {
 	}
 	r.From = traffic.Now()
 	return nil
+}
+
+// startThird makes the third host, if there is one, a rendezvous for serval.
+func (r *Rig) startThird(ctx context.Context) (err error) {
+	if len(r.Net.ThirdAddrs) == 0 || !strings.HasPrefix(r.system, "serval") {
+		return nil
+	}
+	var where []string
+	for _, a := range r.Net.ThirdAddrs {
+		where = append(where, netip.AddrPortFrom(a, portOfServers).String())
+	}
+	if r.third, err = start(ctx, r.Net.Third, nil, "server", peer.RendezvousSystem, where[0]); err != nil {
+		return err
+	}
+	r.env = []string{peer.RendezvousVariable + "=" + strings.Join(where, ",")}
+	return r.third.expect(traffic.Ready, startTimeout, new(any))
 }
 
 // serverAddr is what clients dial first.
@@ -243,7 +265,7 @@ func (r *Rig) Detail() (client, server string) {
 
 // Close ends the processes.
 func (r *Rig) Close() {
-	for _, p := range []*process{r.client, r.server} {
+	for _, p := range []*process{r.client, r.server, r.third} {
 		if p != nil {
 			p.kill()
 		}
