@@ -15,7 +15,7 @@ const (
 	hurryFor   = 2 * time.Minute        // and for how long
 
 	maxAsked = 4               // addresses in question at a time
-	maxTries = 6               // rounds in which an address is asked
+	maxTries = 6               // rounds in which an address is asked, unless the peer moved there
 	ignored  = 1 * time.Second // how long a former or refused address raises no question
 )
 
@@ -66,8 +66,9 @@ const (
 type question[A comparable] struct {
 	addr      A
 	why       reason
+	known     bool  // In.Known, when it was raised or later
 	answered  bool  // rebound only: waits for the incumbent's round to end
-	tries     uint8 // rounds that have ended
+	tries     uint8 // rounds that have ended, at most maxTries
 	challenge Token
 	budget    int // bytes that may be sent there; unused for an incumbent
 }
@@ -115,7 +116,12 @@ func (m *Machine[A]) PeerVersion() uint64 { return m.peerVerno }
 // Path is where data travels: from the former local address while a soft move is
 // unconfirmed. ok is false while the remote has not proven itself: no data may
 // be sent at all.
-func (m *Machine[A]) Path() (from, to A, ok bool) { return m.data, m.remote, m.proven }
+func (m *Machine[A]) Path() (from, to A, ok bool) {
+	if q := &m.asked[0]; m.bug == bugEarlyData && q.why == moved {
+		return m.data, q.addr, true
+	}
+	return m.data, m.remote, m.proven
+}
 
 // Unanswered is how often the RSYN of an unconfirmed move has gone out, each
 // time to all addresses, and 0 if there is none.

@@ -10,13 +10,12 @@ func (m *Machine[A]) peerAt(in In[A]) bool {
 		return true
 	}
 	q := m.find(in.From)
-	return q != nil && q.why == moved
+	return q != nil && (q.why == moved || m.bug == bugTrustRebound)
 }
 
 // inquire asks in.From whether the peer is there, and the remote too if the peer
 // has not said that it moved. CHALLENGEs leave from where data does, so that
-// they try the path that is going to be used. If our own move is unanswered it is
-// announced there as well.
+// they try the path that is going to be used.
 func (m *Machine[A]) inquire(o *Out[A], in In[A]) {
 	q := m.find(in.From)
 	if q == nil {
@@ -26,27 +25,50 @@ func (m *Machine[A]) inquire(o *Out[A], in In[A]) {
 		}
 		m.restart(in.Now)
 	}
-	if m.moving {
-		// The peer may have left where our RSYNs went: now we know better.
-		o.to(m.local, q.addr).announce(m.verno, m.nonce)
-	}
+	q.known = q.known || in.Known
+	m.announce(o, q)
 	if !q.answered {
 		o.to(m.data, q.addr).ask(q.challenge)
 	}
 	if q.why == rebound {
 		if r := m.find(m.remote); r != nil {
+			m.announce(o, r)
 			o.to(m.data, r.addr).ask(r.challenge)
 		}
 	}
 }
 
-// raise makes in.From a question, or returns nil if there are too many.
+// announce sends our unanswered RSYN, if there is one, to an address in question:
+// the peer may have left where it went before. But a stranger must not get it,
+// for he would be the only one to have it, and could pass it on as if he were us.
+func (m *Machine[A]) announce(o *Out[A], q *question[A]) {
+	if m.moving && (q.known || q.why == incumbent || m.bug == bugAnnounce) {
+		o.to(m.local, q.addr).announce(m.verno, m.nonce)
+	}
+}
+
+func (m *Machine[A]) asksKnown() bool {
+	for i := range m.asked {
+		if m.asked[i].known {
+			return true
+		}
+	}
+	return false
+}
+
+// raise makes in.From a question, or returns nil if there are too many. An
+// address that the caller vouches for ends the questions about rebound ones.
 func (m *Machine[A]) raise(in In[A]) *question[A] {
+	for i := range m.asked {
+		if q := &m.asked[i]; in.Known && q.why == rebound && !q.known {
+			*q = question[A]{}
+		}
+	}
 	q := m.vacancy()
 	if q == nil {
 		return nil
 	}
-	*q = question[A]{addr: in.From, why: moved, challenge: in.Fresh[0], budget: amplification * in.Size}
+	*q = question[A]{addr: in.From, why: moved, known: in.Known, challenge: in.Fresh[0], budget: amplification * in.Size}
 	if !m.settled {
 		return q // wherever the peer is, it has said that it moved
 	}
@@ -132,4 +154,14 @@ func (m *Machine[A]) refuse(o *Out[A], now flow.Time, a A) {
 	}
 	o.Event |= Refused
 	m.asked = [maxAsked]question[A]{}
+}
+
+// dropRebound forgets the questions that no RSYN has raised: once we have left,
+// an answer can come only from who copies our RSYN.
+func (m *Machine[A]) dropRebound() {
+	for i := range m.asked {
+		if q := &m.asked[i]; q.why != moved {
+			*q = question[A]{}
+		}
+	}
 }

@@ -13,6 +13,7 @@ func (m *Machine[A]) Move(now flow.Time, local A, nonce Token, soft bool) Out[A]
 	m.verno++
 	m.local, m.nonce = local, nonce
 	m.moving, m.sent, m.movedAt = true, 0, now
+	m.dropRebound()
 	if !soft {
 		m.data = local
 	}
@@ -32,6 +33,9 @@ func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 	if verno == 0 || verno < m.peerVerno && m.bug != bugOldVerno {
 		return o // late: a newer one has been here
 	}
+	if verno == m.peerVerno && m.bug == bugSilent {
+		return o
+	}
 	if verno != m.peerVerno {
 		m.peerVerno = verno
 		m.asked = [maxAsked]question[A]{}
@@ -48,7 +52,7 @@ func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 	if m.moving && m.bug == bugDropOwn {
 		m.moving = false
 	}
-	if m.moving {
+	if m.moving && (in.Known || m.proven && in.From == m.remote) {
 		o.to(m.local, in.From).announce(m.verno, m.nonce)
 	}
 	m.finish(&o, in)
@@ -57,13 +61,29 @@ func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 
 // Challenge answers the peer, who asks whether we are at in.At. It is not
 // answered if it comes from where the peer is not known to be: whoever copies
-// our packets could else prove his address by having us answer.
+// our packets could else prove his address by having us answer. But the copy may
+// have taken the place of the peer's own question. So whenever the peer may be
+// elsewhere it gets a sign of life there, which is as good as an answer.
 func (m *Machine[A]) Challenge(in In[A], challenge Token) Out[A] {
 	var o Out[A]
-	if m.bug != bugAnswerAll && (in.At != m.local && in.At != m.data || !m.peerAt(in)) {
+	if in.At != m.local && in.At != m.data && m.bug != bugAnswerAll {
 		return o
 	}
-	o.to(in.At, in.From).answer(challenge)
+	if m.peerAt(in) || m.bug == bugAnswerAll {
+		o.to(in.At, in.From).answer(challenge)
+	}
+	if m.proven && in.From == m.remote {
+		m.finish(&o, in)
+		return o
+	}
+	if m.proven {
+		o.to(m.data, m.remote).ask(in.Fresh[0]) // nobody waits for the answer
+	}
+	for i := range m.asked {
+		if q := &m.asked[i]; q.why == moved && q.addr != in.From {
+			o.to(m.data, q.addr).ask(q.challenge)
+		}
+	}
 	m.finish(&o, in)
 	return o
 }
@@ -78,8 +98,15 @@ func (m *Machine[A]) Response(in In[A], token Token) Out[A] {
 			m.data = m.local
 		}
 	}
-	if q := m.find(in.From); q != nil && q.challenge == token {
-		m.proved(&o, in.Now, q)
+	for i := range m.asked {
+		q := &m.asked[i]
+		// What was sent to the remote and is answered from elsewhere has reached the
+		// peer all the same, and a copy of the answer must not hide that.
+		if q.why != none && q.challenge == token &&
+			(q.addr == in.From || q.why == incumbent || m.bug == bugAnyPlace) {
+			m.proved(&o, in.Now, q)
+			break
+		}
 	}
 	m.finish(&o, in)
 	return o
@@ -87,18 +114,34 @@ func (m *Machine[A]) Response(in In[A], token Token) Out[A] {
 
 // Newest says that the packet with the highest number so far came from in.From,
 // and is called after its frames were handed in; calls for packets from a proven
-// remote may be left out.
+// remote may be left out unless Asking.
 //
 // If the peer has announced no move, both addresses are asked, in rounds. The
-// remote is given up for the new address if that has answered, and the remote
-// has not when the round ends. It is asked for some rounds more, and taken back
-// if it answers then.
+// remote is given up for the new address if that has answered, and nothing newer
+// has come from the remote when the round ends. It is asked for some rounds more,
+// and taken back if it answers then. But while either end's move is open, only RSYNs and
+// what the caller vouches for raise questions: the old path may be gone, and with
+// it the one who could contradict a copy.
 func (m *Machine[A]) Newest(in In[A]) Out[A] {
 	var o Out[A]
-	if m.proven && in.From == m.remote || m.find(in.From) != nil {
+	if m.proven && in.From == m.remote {
+		for i := range m.asked {
+			if m.asked[i].why == rebound {
+				m.refuse(&o, in.Now, in.From)
+				break
+			}
+		}
+		m.finish(&o, in)
 		return o
 	}
-	if m.settled && in.From == m.ignore && in.Now < m.ignoreUntil {
+	if m.find(in.From) != nil {
+		return o
+	}
+	switch {
+	case in.Known:
+	case m.settled && in.From == m.ignore && in.Now < m.ignoreUntil:
+		return o
+	case m.moving, m.asksKnown(), !m.settled && m.Asking() && m.bug != bugStray:
 		return o
 	}
 	m.inquire(&o, in)
@@ -120,7 +163,8 @@ func (m *Machine[A]) Timeout(now flow.Time) Out[A] {
 		if q.why == none {
 			continue
 		}
-		if q.tries++; q.tries >= maxTries {
+		q.tries = min(q.tries+1, maxTries)
+		if q.tries == maxTries && q.why != moved {
 			*q = question[A]{}
 		}
 	}
@@ -157,15 +201,16 @@ func (m *Machine[A]) flight(o *Out[A]) {
 		if q.why == none {
 			continue
 		}
-		if m.moving {
-			o.to(m.local, q.addr).announce(m.verno, m.nonce)
-		}
+		m.announce(o, q)
 		if !q.answered {
 			o.to(m.data, q.addr).ask(q.challenge)
 		}
 	}
 	if m.moving {
 		m.sent++
+		if m.bug == bugOnce {
+			m.moving, m.data = false, m.local
+		}
 		if o.N < maxPackets {
 			o.N++
 			p := &o.Packets[o.N-1]

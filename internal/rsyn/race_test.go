@@ -1,0 +1,5 @@
+//go:build race
+
+package rsyn
+
+func init() { raceEnabled = true }

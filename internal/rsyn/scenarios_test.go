@@ -1,0 +1,78 @@
+package rsyn
+
+import (
+	"os"
+	"testing"
+)
+
+// In the scenarios with an attacker nothing of the ends' own is lost, and a round
+// lasts longer than a packet takes: an attacker who can also delay and drop
+// packets is on the path, and can do as he likes with it.
+var (
+	both  = [2]bool{true, true}
+	onlyA = [2]bool{true, false}
+	toA   = [2]bool{true, false}
+	toB   = [2]bool{false, true}
+)
+
+type pairOf = [2]uint8
+
+var scenarios = []config{
+	{name: "one end moves twice", moves: pairOf{2, 0}, soft: true, back: true, sends: pairOf{1, 1}, loss: true, inFlight: 1},
+	{name: "one end moves twice, reordered", moves: pairOf{2, 0}, soft: true, back: true, loss: true, inFlight: 2},
+	{name: "both ends move", moves: pairOf{1, 1}, soft: true, sends: pairOf{1, 1}, loss: true, hints: both, inFlight: 1},
+	{name: "both ends move twice", moves: pairOf{2, 2}, soft: true, loss: true, hints: both, inFlight: 1},
+	{name: "both ends move twice, one is known", moves: pairOf{2, 2}, loss: true, hints: onlyA, inFlight: 1},
+	{name: "join", moves: pairOf{1, 1}, sends: pairOf{1, 1}, loss: true, join: true, hints: both, inFlight: 1},
+	{name: "NAT", moves: pairOf{1, 1}, sends: pairOf{2, 1}, loss: true, nat: true, hints: both, inFlight: 1},
+	{name: "NAT, unknown", moves: pairOf{1, 1}, sends: pairOf{1, 1}, loss: true, nat: true, again: true, hints: onlyA, inFlight: 1},
+	{name: "move copied", moves: pairOf{1, 0}, sends: pairOf{1, 0}, copies: 2, fronts: toB, timely: true, inFlight: 6},
+	{name: "answers copied", moves: pairOf{1, 0}, sends: pairOf{0, 1}, copies: 2, fronts: toA, timely: true, inFlight: 6},
+	{name: "data copied", sends: pairOf{1, 1}, copies: 3, fronts: both, timely: true, inFlight: 6},
+	{name: "both moves, one end's copied", moves: pairOf{1, 1}, hints: both, copies: 2, fronts: toB, timely: true, inFlight: 6},
+	{name: "both moves, one is known, copied", moves: pairOf{1, 1}, hints: onlyA, copies: 2, fronts: toB, timely: true, inFlight: 6},
+	{name: "join copied", join: true, sends: pairOf{1, 1}, copies: 2, fronts: toB, timely: true, inFlight: 6},
+	{name: "attacked with losses, heals", moves: pairOf{1, 0}, loss: true, again: true, copies: 1, fronts: both, losesToAttacker: true, inFlight: 1},
+}
+
+// large are for RSYN_EXPLORE=1: minutes, and some gigabytes.
+var large = []config{
+	{name: "one end moves twice, data reordered", moves: pairOf{2, 0}, soft: true, back: true, sends: pairOf{1, 1}, loss: true, inFlight: 2},
+	{name: "both ends move, three in flight", moves: pairOf{1, 1}, loss: true, hints: both, inFlight: 3},
+	{name: "both ends move twice, back", moves: pairOf{2, 2}, soft: true, back: true, loss: true, hints: both, inFlight: 1},
+	{name: "both ends move twice, reordered", moves: pairOf{2, 2}, loss: true, hints: both, inFlight: 2},
+	{name: "join, reordered", moves: pairOf{1, 1}, sends: pairOf{1, 1}, loss: true, join: true, hints: both, inFlight: 2},
+	{name: "NAT, reordered", moves: pairOf{0, 1}, sends: pairOf{2, 1}, loss: true, nat: true, hints: both, inFlight: 2},
+}
+
+var raceEnabled bool
+
+// bound is how many worlds a scenario may have: the first ones, by the number of
+// steps that lead there.
+func bound() int {
+	switch {
+	case os.Getenv("RSYN_EXPLORE") != "":
+		return 4000000
+	case testing.Short() || raceEnabled:
+		return 10000
+	}
+	return 200000
+}
+
+func TestExplore(t *testing.T) {
+	all := scenarios
+	if os.Getenv("RSYN_EXPLORE") != "" {
+		all = append(all[:len(all):len(all)], large...)
+	}
+	for _, c := range all {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.limit = bound()
+			r := explore(&c)
+			if r.broken != "" {
+				t.Fatal(r.String())
+			}
+			t.Logf("%d worlds, %d transitions, %d steps deep, all of them: %v", r.states, r.transitions, r.depth, r.complete)
+		})
+	}
+}
