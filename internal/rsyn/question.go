@@ -68,7 +68,8 @@ func (m *Machine[A]) raise(in In[A]) *question[A] {
 	if q == nil {
 		return nil
 	}
-	*q = question[A]{addr: in.From, why: moved, known: in.Known, challenge: in.Fresh[0], budget: amplification * in.Size}
+	*q = question[A]{addr: in.From, why: moved, known: in.Known, challenge: in.Fresh[0]}
+	q.budget = amplification*in.Size - sealedSize - tokenSize // a RESPONSE may have gone already
 	if !m.settled {
 		return q // wherever the peer is, it has said that it moved
 	}

@@ -15,12 +15,13 @@ type pair struct {
 	now   flow.Time
 	dice  byte
 	dead  map[string]bool
+	nat   string // what the network shows instead of a1, if anything
 	lines []string
 	queue []Packet[string]
 }
 
 func newPair() *pair {
-	return &pair{l: New("a1", "b1"), r: New("b1", "a1"), dead: map[string]bool{}}
+	return &pair{l: New("a1", "b1"), r: New("b1", "a1"), dead: map[string]bool{"m": true}}
 }
 
 func (p *pair) fresh() (t Token) {
@@ -66,6 +67,9 @@ func (p *pair) settle() {
 	for len(p.queue) > 0 {
 		k := p.queue[0]
 		p.queue = p.queue[1:]
+		if k.From == "a1" && p.nat != "" {
+			k.From = p.nat
+		}
 		if p.dead[k.To] {
 			p.lines = append(p.lines, frames(k)+" lost")
 			continue
@@ -76,11 +80,14 @@ func (p *pair) settle() {
 }
 
 func (p *pair) deliver(k Packet[string]) {
+	if k.To == p.nat {
+		k.To = "a1"
+	}
 	who, m := "a", &p.l
 	if k.To[0] == 'b' {
 		who, m = "b", &p.r
 	}
-	in := In[string]{Now: p.now, At: k.To, From: k.From, Known: k.From[0] != 'm',
+	in := In[string]{Now: p.now, At: k.To, From: k.From, Known: k.From[0] != 'm' && k.From[0] != 'n',
 		Size: k.Size, Fresh: [2]Token{p.fresh(), p.fresh()}}
 	m.Heard(k.From, k.Size)
 	if k.HasRSYN {
@@ -93,6 +100,29 @@ func (p *pair) deliver(k Packet[string]) {
 		p.note(who, m.Response(in, k.Response))
 	}
 	p.note(who, m.Newest(in))
+}
+
+func (p *pair) path(who string, m *Machine[string]) {
+	line := who + ": no data"
+	if from, to, ok := m.Path(); ok {
+		line = who + ": data " + from + ">" + to
+	}
+	p.lines = append(p.lines, line)
+}
+
+// data is what an application sends, or a copy of it.
+func (p *pair) data(from, to string) {
+	p.lines = append(p.lines, from+">"+to+" data")
+	p.deliver(Packet[string]{From: from, To: to, Size: 1200})
+	p.settle()
+}
+
+func (p *pair) timeout() {
+	p.lines = append(p.lines, "time passes")
+	p.now = min(p.l.Deadline(), p.r.Deadline())
+	p.note("a", p.l.Timeout(p.now))
+	p.note("b", p.r.Timeout(p.now))
+	p.settle()
 }
 
 // TestTranscripts plays the ordinary flows.
@@ -142,6 +172,113 @@ b2>a2 CHALLENGE RESPONSE
 b2>a2 RESPONSE
 b2>a1 CHALLENGE lost
 a2>b2 RESPONSE`,
+	}, {
+		name: "a soft move: data stays until the answer",
+		play: func(p *pair) {
+			p.note("a", p.l.Move(0, "a2", p.fresh(), true))
+			p.path("a", &p.l)
+			p.settle()
+			p.path("a", &p.l)
+		},
+		want: `
+a: data a1>b1
+a2>b1 RSYN 1
+b1>a2 CHALLENGE RESPONSE
+a: Confirmed
+a2>b1 RESPONSE
+b: RemoteMoved
+a: data a2>b1`,
+	}, {
+		name: "the RSYN is lost",
+		play: func(p *pair) {
+			p.dead["b1"] = true
+			p.note("a", p.l.Move(0, "a2", p.fresh(), false))
+			p.settle()
+			p.timeout()
+			delete(p.dead, "b1")
+			p.timeout()
+		},
+		want: `
+a2>b1 RSYN 1 lost
+time passes
+a2>b1 RSYN 1 lost
+time passes
+a2>b1 RSYN 1
+b1>a2 CHALLENGE RESPONSE
+a: Confirmed
+a2>b1 RESPONSE
+b: RemoteMoved`,
+	}, {
+		name: "a NAT rebinds",
+		play: func(p *pair) {
+			p.nat, p.dead["a1"] = "n1", true
+			p.data("n1", "b1")
+			p.timeout()
+			p.path("b", &p.r)
+		},
+		want: `
+n1>b1 data
+b1>n1 CHALLENGE
+b1>a1 CHALLENGE lost
+n1>b1 RESPONSE
+time passes
+b: RemoteMoved
+b1>a1 CHALLENGE lost
+b: data b1>n1`,
+	}, {
+		name: "a packet is copied",
+		play: func(p *pair) {
+			p.data("m", "b1")
+			p.data("m", "b1")
+			p.path("b", &p.r)
+		},
+		want: `
+m>b1 data
+b1>m CHALLENGE lost
+b1>a1 CHALLENGE
+a1>b1 RESPONSE
+b: Refused
+m>b1 data
+b: data b1>a1`,
+	}, {
+		name: "a move is copied, and the original comes too late",
+		play: func(p *pair) {
+			o := p.l.Move(0, "a2", p.fresh(), false)
+			o.Packets[0].From = "m"
+			p.queue = append(p.queue, o.Packets[0])
+			p.settle()
+			p.path("b", &p.r)
+			p.timeout()
+			p.path("b", &p.r)
+		},
+		want: `
+m>b1 RSYN 1
+b1>m CHALLENGE RESPONSE lost
+b: data b1>a1
+time passes
+a2>b1 RSYN 1
+b1>m CHALLENGE lost
+b1>a2 CHALLENGE RESPONSE
+a: Confirmed
+a2>b1 RESPONSE
+b: RemoteMoved
+b: data b1>a2`,
+	}, {
+		name: "a flow is joined",
+		play: func(p *pair) {
+			var o Out[string]
+			p.r, o = NewJoined(In[string]{At: "b1", From: "a1", Size: 100, Fresh: [2]Token{p.fresh(), p.fresh()}})
+			p.path("b", &p.r)
+			p.note("b", o)
+			p.settle()
+			p.path("b", &p.r)
+		},
+		want: `
+b: no data
+b1>a1 CHALLENGE
+a1>b1 RESPONSE
+b: Validated
+b: data b1>a1`,
 	}} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPair()
