@@ -5,8 +5,8 @@
 //	curl --unix-socket $SOCKET http://serval/v1/services
 //
 //	GET    /v1/status            what the daemon says of itself
-//	GET    /v1/services          all instances of all services
-//	GET    /v1/resolve?name=N    the instances of one, best first
+//	GET    /v1/services          all instances of all services; no nodes
+//	GET    /v1/resolve?name=N    the instances of one, best first; or a node
 //	POST   /v1/register          spread a record that the application signed
 //	DELETE /v1/register/ID       withdraw it
 //	POST   /v1/feedback          say whether an instance answered

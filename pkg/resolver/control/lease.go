@@ -44,7 +44,7 @@ func (c *Client) Register(ctx context.Context, reg resolver.Registration) (resol
 	}
 	renewing, cancel := context.WithCancel(c.ctx)
 	l.cancel = cancel
-	c.done.Go(func() { l.run(renewing) })
+	c.done.Go(func() { l.run(renewing, reg.RenewEvery()) })
 	return l, nil
 }
 
@@ -103,9 +103,9 @@ func (l *clientLease) announce(ctx context.Context) error {
 // retryAfter is how soon a renewal is tried again that failed.
 const retryAfter = 2 * time.Second
 
-func (l *clientLease) run(ctx context.Context) {
+// run renews every so often.
+func (l *clientLease) run(ctx context.Context, every time.Duration) {
 	defer close(l.done)
-	every := l.reg.RenewEvery() // which updates do not change
 	wait := every
 	for {
 		select {

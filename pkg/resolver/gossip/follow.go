@@ -133,9 +133,7 @@ func (g *Gossip) move(to netip.Addr) error {
 		return nil
 	}
 	old := g.member()
-	if addrs := old.addrs(); len(addrs) > 0 {
-		g.known = addrs
-	}
+	g.remember(old.addrs())
 	bind, advertise := netip.AddrPortFrom(to, old.bind.Port()), g.cfg.Advertise
 	if bind.Port() == 0 && !advertise.IsValid() {
 		bind = netip.AddrPortFrom(to, old.addr().Port())

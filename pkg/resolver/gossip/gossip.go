@@ -5,6 +5,9 @@
 // and now and then after. All of it is encrypted with a key of the cluster, and
 // each record is verified before it is believed or passed on.
 //
+// When the host's address changes, the gossip moves there: it begins another
+// membership, with the same records, and joins through the members it knew.
+//
 // Gossip knows of candidates and is not the judge of who is alive: what becomes
 // of a SYN decides that. A node that gossip believes dead only comes last.
 package gossip
@@ -35,7 +38,9 @@ type Config struct {
 
 	// Bind is the address for gossip, UDP and TCP; port 0 takes a free one. The
 	// zero value binds to the address from which the first seed is reached, or
-	// to loopback if there is none.
+	// to loopback if there is none. While the host does not have the address, or
+	// routing prefers another if Bind is zero, it binds to the one that routing
+	// prefers.
 	Bind netip.AddrPort
 
 	// Advertise is what to tell others instead of Bind, behind a NAT. If Bind has

@@ -16,8 +16,8 @@ const (
 	// it doubles up to rejoinAfter.
 	hurry = 100 * time.Millisecond
 
-	// mostGreeted is how many members a node tries that joins again. They tell
-	// the others.
+	// mostGreeted is how many members, and as many former ones, a node tries
+	// that joins again. They tell the others.
 	mostGreeted = 8
 )
 
@@ -91,25 +91,39 @@ func (g *Gossip) greet(m *membership, addrs []string, wait time.Duration) (err e
 	return err
 }
 
-// acquaintances are the addresses of some members, or when there are none of
-// those before the last move, and of all seeds.
+// acquaintances are the addresses of some members and of some that were members
+// before the last moves, and all seeds.
 func (g *Gossip) acquaintances() (addrs []string) {
 	g.moving.Lock()
 	defer g.moving.Unlock()
 	m := g.member()
-	addrs = m.addrs()
-	if len(addrs) == 0 {
-		addrs = slices.Clone(g.known)
-	}
-	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
-	addrs = addrs[:min(len(addrs), mostGreeted)]
 	self := m.addr().String()
-	for _, seed := range g.cfg.Seeds {
-		if seed != self && !slices.Contains(addrs, seed) {
-			addrs = append(addrs, seed)
+	add := func(list []string, most int) {
+		for _, addr := range list {
+			if addr != self && most > 0 && !slices.Contains(addrs, addr) {
+				addrs = append(addrs, addr)
+				most--
+			}
 		}
 	}
+	others := m.addrs()
+	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	add(others, mostGreeted)
+	add(g.known, mostGreeted)
+	add(g.cfg.Seeds, len(g.cfg.Seeds))
 	return addrs
+}
+
+// remember keeps who is known, the latest first, for after a move. The caller
+// holds g.moving.
+func (g *Gossip) remember(addrs []string) {
+	rand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	for _, addr := range g.known {
+		if !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
+		}
+	}
+	g.known = addrs[:min(len(addrs), 2*mostGreeted)]
 }
 
 // addrs are the addresses of the other members.
