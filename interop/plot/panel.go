@@ -14,8 +14,12 @@ func (d *drawing) panel(p *Panel, last bool) {
 	if p.Stacked {
 		lines, base = stack(p.Lines)
 	}
-	scale := ticks(highest(lines), 5)
-	high := scale[len(scale)-1]
+	high := p.High
+	if high <= 0 {
+		high = highest(lines)
+	}
+	scale := ticks(high, 5)
+	high = scale[len(scale)-1]
 	y := func(v float64) float64 { return bottom - panelHeight*min(max(v/high, 0), 1) }
 
 	for _, v := range scale {

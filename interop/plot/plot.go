@@ -21,9 +21,10 @@ type Figure struct {
 
 // Panel is one pair of axes.
 type Panel struct {
-	Title   string // what is shown
-	Unit    string // of the values, such as "Mbit/s"
-	Stacked bool   // areas on top of each other rather than lines
+	Title   string  // what is shown
+	Unit    string  // of the values, such as "Mbit/s"
+	Stacked bool    // areas on top of each other rather than lines
+	High    float64 // where the axis ends at least, and values are cut off; 0 is the highest
 	Lines   []Line
 }
 

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/serval-net/serval/interop/plot"
@@ -36,11 +37,32 @@ func (t *Timeline) Figure() *plot.Figure {
 	}
 	for _, p := range []plot.Panel{streams, paths} {
 		if len(p.Lines) > 0 {
+			p.High = most(p)
 			f.Panels = append(f.Panels, p)
 		}
 	}
 	f.Marks = t.marks()
 	return f
+}
+
+// most is what the values of a panel hardly ever exceed: when a hole in a stream is
+// filled, all that waited behind it comes at one moment.
+func most(p plot.Panel) float64 {
+	var all []float64
+	for n, l := range p.Lines {
+		for i, v := range l.Values {
+			if p.Stacked && n > 0 && i < len(all) {
+				all[i] += v
+			} else {
+				all = append(all, v)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[(len(all)-1)*99/100] * 1.05
 }
 
 func (t *Timeline) marks() (marks []plot.Mark) {
