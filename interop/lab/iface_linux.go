@@ -156,10 +156,18 @@ func (i *Iface) explain(what string, err error) error {
 	return fmt.Errorf("lab: %s %s of %s: %w", what, i.name, i.host.Name, err)
 }
 
-// cable makes a pair of interfaces, one on each host, both down.
-func cable(a *Host, aName string, b *Host, bName string) (*Iface, *Iface, error) {
+// nearIndex is where the numbers of near ends start, far above those that the
+// kernel gives to far ends.
+const nearIndex = 1000
+
+// cable makes a pair of interfaces, one on each host, both down. The number must
+// be the near one's alone on its host.
+func cable(a *Host, aName string, b *Host, bName string, number int) (*Iface, *Iface, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.Namespace = aName, 1500, netlink.NsFd(a.ns)
+	// Where both ends have one number, each in its namespace, Linux takes them for
+	// the same interface and tells of carriers lost and found once a second only.
+	attrs.Index = nearIndex + number
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerNamespace, veth.PeerMTU = bName, netlink.NsFd(b.ns), 1500
 	if err := a.nl.LinkAdd(veth); err != nil {

@@ -61,7 +61,7 @@ func (n *Net) Close() error {
 func (n *Net) Connect(a, b *Host) (*Iface, *Iface, error) {
 	n.links++
 	name := fmt.Sprintf("eth%d", n.links)
-	left, right, err := cable(a, name, b, name)
+	left, right, err := cable(a, name, b, name, n.links)
 	if err != nil {
 		return nil, nil, fmt.Errorf("lab: connect %s and %s: %w", a.Name, b.Name, err)
 	}

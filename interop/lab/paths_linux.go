@@ -194,7 +194,7 @@ func (w *Way) build() (err error) {
 
 // plug lays a cable from a host to a port of the router and configures both ends.
 func (w *Way) plug(h *Host, port string) (*Iface, error) {
-	near, far, err := cable(h, fmt.Sprintf("eth%d", w.number), w.Router, port)
+	near, far, err := cable(h, fmt.Sprintf("eth%d", w.number), w.Router, port, w.number)
 	if err != nil {
 		return nil, err
 	}

@@ -187,6 +187,17 @@ func TestInterfaceOperations(t *testing.T) {
 	}
 }
 
+func TestCarrierIsToldAtOnce(t *testing.T) {
+	p := network(t, Topology{Paths: make([]Path, 3), Joined: true})
+	for _, w := range p.Ways {
+		for _, i := range []*Iface{w.Client, w.Server, w.Third} {
+			if i.link.Attrs().Index == i.far.link.Attrs().Index {
+				t.Errorf("%s of %s and its far end have one number", i.name, i.host.Name)
+			}
+		}
+	}
+}
+
 func TestSourceRulesKeepPacketsHome(t *testing.T) {
 	p := network(t, Topology{Paths: make([]Path, 2), ServerLo: true})
 	echoes(t, p.Server, p.ServerAddrs[0])

@@ -54,7 +54,7 @@ func (a Action) Words() string {
 		}
 		return p + ": " + strings.Join(changes, " ")
 	case Tell:
-		return a.Tell
+		return string(a.Host) + ": " + a.Tell
 	}
 	return a.String()
 }
