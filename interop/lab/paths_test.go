@@ -274,17 +274,16 @@ func TestBlackholeAndFirewall(t *testing.T) {
 				}
 			}()
 			client := socket(t, p.Client, a.Client.Addr(), 0)
-			down := func() bool { // by the client's counter, not to be refused by nobody listening
-				before, _ := a.Client.Counters()
+			down := func() bool {
 				server.WriteToUDPAddrPort([]byte("!"), client.LocalAddr().(*net.UDPAddr).AddrPort())
-				time.Sleep(30 * time.Millisecond)
-				after, _ := a.Client.Counters()
-				return after.Received > before.Received
+				client.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+				_, err := client.Read(make([]byte, 10))
+				return err == nil
 			}
 			arrives := func() bool {
 				before := up.Load()
 				client.WriteToUDPAddrPort([]byte("?"), netip.AddrPortFrom(a.Server.Addr(), echoPort))
-				time.Sleep(30 * time.Millisecond)
+				time.Sleep(50 * time.Millisecond)
 				return up.Load() > before
 			}
 			arrives() // neighbours get to know each other
