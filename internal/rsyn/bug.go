@@ -15,7 +15,6 @@ const (
 	bugAnyPlace         // a RESPONSE counts wherever it comes from
 	bugEarlyData        // data follows before the RESPONSE
 	bugOnce             // RSYNs are not repeated
-	bugAnnounce         // RSYNs are sent to strangers that sent one
-	bugStray            // any packet raises a question while the peer's move is open
+	bugTrustMoved       // CHALLENGEs from where an RSYN came from are answered
 	bugSilent           // an RSYN of a version that was seen is not answered
 )

@@ -19,16 +19,17 @@ type config struct {
 	loss     bool     // any packet may be lost
 	hints    [2]bool  // Everywhere of each end knows the peer's address
 	nat      bool     // a NAT before end 0 may rebind once
-	again    bool     // a quiet flow is announced afresh by its ends
+	again    bool     // a quiet flow is announced afresh by its ends, which know:
+	knowing  [2]bool  // as hints
 	join     bool     // the flow is new, end 1 has not proven end 0's address
 	inFlight int      // packets under way in each direction, besides the attacker's
 
-	copies          uint8   // packets that the attacker sends on from its address
-	fronts          [2]bool // for packets to which end it does that
-	timely          bool    // rounds last longer than packets
-	bug             bug
-	losesToAttacker bool // the checks against the attacker are off
-	limit           int  // states, 0 for no limit
+	copies uint8   // packets that the attacker sends on from its address
+	fronts [2]bool // for packets to which end it does that
+	spoofs bool    // what it relays comes from the sender's own address
+	timely bool    // rounds last longer than packets; then nobody leaves the right address
+	bug    bug
+	limit  int // states, 0 for no limit
 }
 
 // step is one event: what happens, and to which message or end.
@@ -141,7 +142,10 @@ func (w *world) do(c *config, s step) {
 		} else {
 			w.copies++
 		}
-		k.from, k.to = mm, w.peerOf(1-int(k.dir))
+		if s.kind == stepCopy || !c.spoofs {
+			k.from = mm
+		}
+		k.to = w.peerOf(1 - int(k.dir))
 		if w.n < maxInFlight && w.dead>>k.to&1 == 0 {
 			w.msg[w.n] = k
 			w.n++
@@ -198,6 +202,7 @@ func (w world) fair(c *config) bool {
 	calm.inFlight = maxInFlight
 	for round := range 12 {
 		if c.again && round == 6 {
+			calm.hints = c.knowing
 			for i := range w.end {
 				w.move(&calm, i, w.end[i].local, false)
 				w.normalise()
@@ -254,7 +259,7 @@ func (w *world) hash(seed maphash.Seed) uint64 {
 			byte(m.remote), bit(m.proven)|bit(m.settled)<<1, byte(m.peerVerno), byte(m.ignore),
 			byte(m.ignoreUntil), bit(m.due != flow.Never))
 		for _, q := range m.asked {
-			b = append(b, byte(q.addr), byte(q.why), bit(q.answered)|bit(q.known)<<1|q.tries<<2, q.challenge[0])
+			b = append(b, byte(q.addr), byte(q.why), bit(q.answered)|q.tries<<1, q.challenge[0])
 		}
 		b = append(b, w.moves[i], w.sends[i], bit(w.got[i])|bit(w.acked[i])<<1, w.largest[i], w.next[i])
 		b = binary.LittleEndian.AppendUint16(b, w.proved[i])

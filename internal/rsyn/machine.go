@@ -66,7 +66,6 @@ const (
 type question[A comparable] struct {
 	addr      A
 	why       reason
-	known     bool  // In.Known, when it was raised or later
 	answered  bool  // rebound only: waits for the incumbent's round to end
 	tries     uint8 // rounds that have ended, at most maxTries
 	challenge Token

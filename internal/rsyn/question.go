@@ -2,15 +2,14 @@ package rsyn
 
 import "github.com/serval-net/serval/internal/flow"
 
-// peerAt reports whether we take the peer to be where a packet came from. A
-// rebound address is not enough, nor a remote that was taken over from a JOIN: a
-// copy of any packet makes those.
+// peerAt reports whether we know the peer to be where a packet came from. What
+// an RSYN, a JOIN or the newest packet says is not enough: a copy says the same.
 func (m *Machine[A]) peerAt(in In[A]) bool {
 	if in.Known || m.proven && in.From == m.remote {
 		return true
 	}
 	q := m.find(in.From)
-	return q != nil && (q.why == moved || m.bug == bugTrustRebound)
+	return q != nil && (m.bug == bugTrustMoved && q.why == moved || m.bug == bugTrustRebound && q.why == rebound)
 }
 
 // inquire asks in.From whether the peer is there, and the remote too if the peer
@@ -25,7 +24,6 @@ func (m *Machine[A]) inquire(o *Out[A], in In[A]) {
 		}
 		m.restart(in.Now)
 	}
-	q.known = q.known || in.Known
 	m.announce(o, q)
 	if !q.answered {
 		o.to(m.data, q.addr).ask(q.challenge)
@@ -38,37 +36,21 @@ func (m *Machine[A]) inquire(o *Out[A], in In[A]) {
 	}
 }
 
-// announce sends our unanswered RSYN, if there is one, to an address in question:
-// the peer may have left where it went before. But a stranger must not get it,
-// for he would be the only one to have it, and could pass it on as if he were us.
+// announce sends our RSYN, if it is unanswered, to an address in question: the
+// peer may have left where it went before.
 func (m *Machine[A]) announce(o *Out[A], q *question[A]) {
-	if m.moving && (q.known || q.why == incumbent || m.bug == bugAnnounce) {
+	if m.moving {
 		o.to(m.local, q.addr).announce(m.verno, m.nonce)
 	}
 }
 
-func (m *Machine[A]) asksKnown() bool {
-	for i := range m.asked {
-		if m.asked[i].known {
-			return true
-		}
-	}
-	return false
-}
-
-// raise makes in.From a question, or returns nil if there are too many. An
-// address that the caller vouches for ends the questions about rebound ones.
+// raise makes in.From a question, or returns nil if there are too many.
 func (m *Machine[A]) raise(in In[A]) *question[A] {
-	for i := range m.asked {
-		if q := &m.asked[i]; in.Known && q.why == rebound && !q.known {
-			*q = question[A]{}
-		}
-	}
 	q := m.vacancy()
 	if q == nil {
 		return nil
 	}
-	*q = question[A]{addr: in.From, why: moved, known: in.Known, challenge: in.Fresh[0]}
+	*q = question[A]{addr: in.From, why: moved, challenge: in.Fresh[0]}
 	q.budget = amplification*in.Size - sealedSize - tokenSize // a RESPONSE may have gone already
 	if !m.settled {
 		return q // wherever the peer is, it has said that it moved

@@ -5,14 +5,9 @@ import (
 	"testing"
 )
 
-// In the scenarios with an attacker nothing of the ends' own is lost, and a round
-// lasts longer than a packet takes: an attacker who can also delay and drop
-// packets is on the path, and can do as he likes with it.
 var (
 	both  = [2]bool{true, true}
 	onlyA = [2]bool{true, false}
-	toA   = [2]bool{true, false}
-	toB   = [2]bool{false, true}
 )
 
 type pairOf = [2]uint8
@@ -25,14 +20,14 @@ var scenarios = []config{
 	{name: "both ends move twice, one is known", moves: pairOf{2, 2}, loss: true, hints: onlyA, inFlight: 1},
 	{name: "join", moves: pairOf{1, 1}, sends: pairOf{1, 1}, loss: true, join: true, hints: both, inFlight: 1},
 	{name: "NAT", moves: pairOf{1, 1}, sends: pairOf{2, 1}, loss: true, nat: true, hints: both, inFlight: 1},
-	{name: "NAT, unknown", moves: pairOf{1, 1}, sends: pairOf{1, 1}, loss: true, nat: true, again: true, hints: onlyA, inFlight: 1},
-	{name: "move copied", moves: pairOf{1, 0}, sends: pairOf{1, 0}, copies: 2, fronts: toB, timely: true, inFlight: 6},
-	{name: "answers copied", moves: pairOf{1, 0}, sends: pairOf{0, 1}, copies: 2, fronts: toA, timely: true, inFlight: 6},
-	{name: "data copied", sends: pairOf{1, 1}, copies: 3, fronts: both, timely: true, inFlight: 6},
-	{name: "both moves, one end's copied", moves: pairOf{1, 1}, hints: both, copies: 2, fronts: toB, timely: true, inFlight: 6},
-	{name: "both moves, one is known, copied", moves: pairOf{1, 1}, hints: onlyA, copies: 2, fronts: toB, timely: true, inFlight: 6},
-	{name: "join copied", join: true, sends: pairOf{1, 1}, copies: 2, fronts: toB, timely: true, inFlight: 6},
-	{name: "attacked with losses, heals", moves: pairOf{1, 0}, loss: true, again: true, copies: 1, fronts: both, losesToAttacker: true, inFlight: 1},
+	{name: "NAT, unknown", moves: pairOf{1, 1}, sends: pairOf{1, 1}, loss: true, nat: true, again: true, knowing: onlyA, hints: onlyA, inFlight: 1},
+	{name: "soft move, late data", moves: pairOf{1, 0}, soft: true, sends: pairOf{2, 0}, timely: true, inFlight: 6},
+	{name: "move copied", moves: pairOf{1, 0}, sends: pairOf{1, 1}, copies: 2, fronts: both, loss: true, inFlight: 2},
+	{name: "data copied", sends: pairOf{1, 1}, copies: 3, fronts: both, loss: true, inFlight: 2},
+	{name: "both moves copied", moves: pairOf{1, 1}, hints: both, loss: true, copies: 2, fronts: both, inFlight: 1},
+	{name: "both moves copied, one is known", moves: pairOf{1, 1}, hints: onlyA, loss: true, copies: 2, fronts: both, inFlight: 1},
+	{name: "data copied, answers spoofed", sends: pairOf{1, 0}, copies: 2, fronts: both, spoofs: true, timely: true, inFlight: 6},
+	{name: "join copied", join: true, sends: pairOf{1, 1}, copies: 2, fronts: both, loss: true, inFlight: 1},
 }
 
 // large are for RSYN_EXPLORE=1: minutes, and some gigabytes.

@@ -52,7 +52,7 @@ func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 	if m.moving && m.bug == bugDropOwn {
 		m.moving = false
 	}
-	if m.moving && (in.Known || m.proven && in.From == m.remote) {
+	if m.moving {
 		o.to(m.local, in.From).announce(m.verno, m.nonce)
 	}
 	m.finish(&o, in)
@@ -119,9 +119,7 @@ func (m *Machine[A]) Response(in In[A], token Token) Out[A] {
 // If the peer has announced no move, both addresses are asked, in rounds. The
 // remote is given up for the new address if that has answered, and nothing newer
 // has come from the remote when the round ends. It is asked for some rounds more,
-// and taken back if it answers then. But while either end's move is open, only RSYNs and
-// what the caller vouches for raise questions: the old path may be gone, and with
-// it the one who could contradict a copy.
+// and taken back if it answers then.
 func (m *Machine[A]) Newest(in In[A]) Out[A] {
 	var o Out[A]
 	if m.proven && in.From == m.remote {
@@ -137,11 +135,7 @@ func (m *Machine[A]) Newest(in In[A]) Out[A] {
 	if m.find(in.From) != nil {
 		return o
 	}
-	switch {
-	case in.Known:
-	case m.settled && in.From == m.ignore && in.Now < m.ignoreUntil:
-		return o
-	case m.moving, m.asksKnown(), !m.settled && m.Asking() && m.bug != bugStray:
+	if m.settled && !in.Known && in.From == m.ignore && in.Now < m.ignoreUntil {
 		return o
 	}
 	m.inquire(&o, in)

@@ -201,7 +201,7 @@ func (w *world) receive(c *config, k message) {
 		at = a1
 	}
 	in := In[addr]{At: at, From: k.from, Known: c.hints[d] && k.from == w.peerOf(d), Size: 1 << 20}
-	before := *m
+	before, right := *m, m.remote == w.peerOf(d)
 	if k.rsyn {
 		in.Fresh = w.fresh(k)
 		o := m.RSYN(in, uint64(k.verno), Token{k.nonce})
@@ -235,17 +235,17 @@ func (w *world) receive(c *config, k message) {
 	if m.peerVerno < before.peerVerno {
 		w.broken = "an old RSYN undid a newer one"
 	}
-	w.check(c, d)
+	w.check(c, d, right)
 }
 
 // check looks at end d after a step.
-func (w *world) check(c *config, d int) {
+func (w *world) check(c *config, d int, right bool) {
 	m := &w.end[d]
-	if _, to, ok := m.Path(); ok && w.proved[d]>>to&1 == 0 && (!c.losesToAttacker || to != mm) {
+	if _, to, ok := m.Path(); ok && w.proved[d]>>to&1 == 0 {
 		w.broken = "data may go to " + to.String() + ", which has not proven itself"
 	}
-	if c.losesToAttacker {
-		return
+	if c.timely && right && m.remote != w.peerOf(d) {
+		w.broken = "left the address at which the peer is"
 	}
 	if m.remote == mm && m.proven {
 		w.broken = "hijack"
@@ -291,9 +291,10 @@ func (w *world) bury(a addr) {
 }
 
 func (w *world) timeout(c *config, i int) {
+	right := w.end[i].remote == w.peerOf(i)
 	o := w.end[i].Timeout(w.end[i].due)
 	w.send(c, i, &o, nowhere)
-	w.check(c, i)
+	w.check(c, i, right)
 }
 
 // giveUp ends the questions of end i that have been asked for a round or more:
