@@ -114,7 +114,7 @@ func (m *model) init(now Time, mss int, rtt time.Duration, seed uint64, route *R
 // bandwidth is the estimate that everything derives from, bytes per second.
 func (m *model) bandwidth() float64 {
 	bw := m.bw.value()
-	if m.mode == startup {
+	if m.mode == startup || bw == 0 {
 		bw = max(bw, m.bwFirst)
 	}
 	return bw

@@ -1,7 +1,5 @@
 package flow
 
-import "time"
-
 // pacer is a token bucket in bytes. A timer on a busy machine is late by a
 // millisecond, so the bucket holds what two milliseconds may send: the rate is
 // kept, in trains that segmentation offload likes.
@@ -35,5 +33,5 @@ func (p *pacer) next(rate float64) Time {
 	if p.tokens >= want {
 		return p.at
 	}
-	return p.at.Add(time.Duration((want-p.tokens)/rate*1e9) + 1)
+	return p.at.Add(seconds((want-p.tokens)/rate) + 1)
 }

@@ -253,10 +253,10 @@ func (c *Conn) Deadline() flow.Time {
 	if c.doubt.until != 0 {
 		t = c.doubt.until
 	}
-	ready := c.ready()
-	acks := c.best() != nil
+	acks := c.best() != nil // there is a flow they may leave on
+	ready := acks && c.ready()
 	for _, p := range c.paths {
-		t = min(t, p.f.Deadline(ready && p.pending, acks), c.quietAt(p))
+		t = min(t, p.f.Deadline(ready && p.pending && p.state.open(), acks), c.quietAt(p))
 	}
 	if since, waiting := c.waiting(); waiting {
 		t = min(t, since.Add(c.patience)+1)

@@ -20,6 +20,7 @@ type dgramQueue struct {
 	q       [][]byte
 	head, n int
 	dropped uint64
+	on      *path // has carried the first of the queue, which is to leave on another too
 }
 
 func (d *dgramQueue) push(b []byte) {
@@ -36,7 +37,18 @@ func (d *dgramQueue) push(b []byte) {
 
 func (d *dgramQueue) peek() []byte { return d.q[d.head] }
 
+// sent takes note that p carries the first of the queue. Unless it is to leave
+// again on another flow, or has, it is done with.
+func (d *dgramQueue) sent(p *path, again bool) {
+	if d.on == nil && again {
+		d.on = p
+		return
+	}
+	d.pop()
+}
+
 func (d *dgramQueue) pop() {
+	d.on = nil
 	d.q[d.head] = nil
 	d.head = (d.head + 1) % maxQueued
 	d.n--
@@ -63,11 +75,4 @@ func (c *Conn) MaxDatagram() int {
 		}
 	}
 	return least
-}
-
-// unpop puts back what pop just took.
-func (d *dgramQueue) unpop(b []byte) {
-	d.head = (d.head + maxQueued - 1) % maxQueued
-	d.q[d.head] = b
-	d.n++
 }

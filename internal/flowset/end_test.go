@@ -29,9 +29,11 @@ type end struct {
 	source  func() // refills
 	dgrams  int
 
-	more []*wire   // the paths of the flows after the first
-	last flow.Time // when bytes were handed over last
-	gap  time.Duration
+	spins int       // timers set
+	spun  flow.Time // since about then
+	more  []*wire   // the paths of the flows after the first
+	last  flow.Time // when bytes were handed over last
+	gap   time.Duration
 }
 
 func (e *end) Reserve(n int) []byte {
@@ -81,6 +83,11 @@ func (e *end) pump() {
 	if d := e.conn.Deadline(); d != flow.Never && (e.timer == 0 || d < e.timer) {
 		d = max(d, e.w.now+1)
 		e.timer = d
+		if e.spins++; e.w.now > e.spun+flow.Time(time.Millisecond) {
+			e.spins, e.spun = 0, e.w.now
+		} else if e.spins > 2000 {
+			panic("the timer spins: " + e.why() + (&net{world: e.w, a: e, b: e.peer}).debug())
+		}
 		e.w.at(d, func() {
 			if e.timer == d {
 				e.timer = 0
@@ -172,4 +179,14 @@ func (e *end) debug() string {
 	s := e.flow.Stats()
 	return fmt.Sprintf("%s rate %.1f cwnd %d inflight %d rtt %.1f min %.1f lost %d spurious %d timeouts %d", s.Mode, s.Rate*8/1e6,
 		s.Cwnd, s.InFlight, s.RTT.Seconds()*1e3, s.MinRTT.Seconds()*1e3, s.PacketsLost, s.Spurious, s.Timeouts)
+}
+
+// why tells what the next deadline is for.
+func (e *end) why() string {
+	s := ""
+	for i, p := range e.conn.paths {
+		s += fmt.Sprintf(" [%d %v pending %v ping %v bulk %d quiet %d acks %d loss %d pace %d]", i, p.state, p.pending, p.ping, p.bulk,
+			e.conn.quietAt(p)-e.w.now, p.f.Deadline(false, true)-e.w.now, p.f.Deadline(false, false)-e.w.now, p.f.Deadline(true, false)-e.w.now)
+	}
+	return s
 }

@@ -33,8 +33,10 @@ func (c *Conn) failover(now flow.Time) *path {
 		return nil
 	}
 	switch {
-	case s.on == nil || best.state < s.on.state || !s.on.state.open() || !s.on.carries():
-		if s.on != nil && s.switched > 0 && now-s.switched < 4*s.hold {
+	case s.on == nil:
+		s.on, s.hold = best, provenFor
+	case best.state < s.on.state || !s.on.state.open() || !s.on.carries():
+		if s.switched > 0 && now-s.switched < 4*s.hold {
 			s.hold = min(2*s.hold, mostHold)
 		} else {
 			s.hold = provenFor

@@ -77,6 +77,9 @@ func (n *net) debug() string {
 		s += fmt.Sprintf(" [%d %v %s rate %.1f cwnd %d inflight %d rtt %.1f/%.1f sent %dk lost %d timeouts %d]", i, p.state, st.Mode,
 			st.Rate*8/1e6, st.Cwnd, st.InFlight, st.RTT.Seconds()*1e3, st.MinRTT.Seconds()*1e3, st.BytesSent>>10, st.PacketsLost, st.Timeouts)
 	}
+	if n.b == nil {
+		return s
+	}
 	r := n.b.conn.Stats()
 	return fmt.Sprintf("%s held %dk window %dk", s, r.Held>>10, r.Window>>10)
 }

@@ -39,6 +39,7 @@ func (q *pieces) end() uint64 {
 
 // add keeps what is new of a run. It reports whether it kept buf, which holds b.
 func (q *pieces) add(off uint64, b []byte, buf *[]byte) (kept bool) {
+	q.compact()
 	i := len(q.s)
 	if q.len() > 0 && q.s[i-1].end() > off {
 		i = q.head + sort.Search(q.len(), func(k int) bool { return q.s[q.head+k].end() > off })
@@ -63,12 +64,16 @@ func (q *pieces) add(off uint64, b []byte, buf *[]byte) (kept bool) {
 	return buf != nil
 }
 
-func (q *pieces) insert(i int, p piece) {
-	if q.head > 32 && q.head > len(q.s)/2 && len(q.s) == cap(q.s) {
+// compact makes room at the end of s rather than let it grow.
+func (q *pieces) compact() {
+	if len(q.s) == cap(q.s) && q.head > len(q.s)/2 {
 		n := copy(q.s, q.s[q.head:])
 		clear(q.s[n:])
-		q.s, q.head, i = q.s[:n], 0, i-q.head
+		q.s, q.head = q.s[:n], 0
 	}
+}
+
+func (q *pieces) insert(i int, p piece) {
 	q.s = append(q.s, piece{})
 	copy(q.s[i+1:], q.s[i:])
 	q.s[i] = p

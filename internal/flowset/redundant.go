@@ -37,9 +37,13 @@ func (c *Conn) redundant(now flow.Time) (chosen *path) {
 		if p.state != state || !p.carries() {
 			continue
 		}
-		p.cursor = max(p.cursor, s.una)
+		from, _ := s.acked.gap(max(p.cursor, s.una))
+		p.cursor = min(from, s.next)
 		if float64(s.next-p.cursor) > 2*lead.Seconds()*rate+float64(p.f.MTU()) {
 			p.cursor = s.next // nothing before it would come in time
+		}
+		if c.dgrams.on == p && c.dgrams.n > 0 {
+			continue // carried it already
 		}
 		if p.cursor >= limit && !c.finDue(p) && s.lost.empty() && c.dgrams.n == 0 {
 			p.f.AppLimited()
@@ -85,6 +89,16 @@ func (c *Conn) tooFarAhead(p *path) bool {
 	return false
 }
 
+// others reports whether another flow could carry data, too.
+func (c *Conn) others(p *path) bool {
+	for _, q := range c.paths {
+		if q != p && q.state == Active && q.carries() {
+			return true
+		}
+	}
+	return false
+}
+
 // copied reports whether another flow that works has sent the bytes before off.
 func (c *Conn) copied(f *flow.Flow, off uint64) bool {
 	for _, p := range c.paths {
@@ -120,6 +134,7 @@ func (c *Conn) remode() {
 		c.snd.onLost(s.from, int(s.to-s.from))
 	}
 	c.doubt, c.standby = doubt{}, standby{}
+	c.dgrams.on = nil
 	for _, p := range c.paths {
 		p.cursor, p.finSent = c.snd.next, false
 	}
@@ -131,9 +146,8 @@ func (c *Conn) pick(p *path, n int) (off uint64, size int, repair bool) {
 	if !c.mirrors() || !s.lost.empty() || p.cursor >= s.next {
 		return s.pick(n)
 	}
-	from, to := s.acked.gap(max(p.cursor, s.una))
-	p.cursor = from
-	if from >= s.next {
+	from, to := s.acked.gap(p.cursor)
+	if p.cursor = from; from >= s.next {
 		return s.pick(n)
 	}
 	return from, int(min(uint64(n), min(to, s.next)-from)), true

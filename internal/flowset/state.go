@@ -68,6 +68,7 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 	}
 	p.state = s
 	silentSince := p.since
+	c.dgrams.on = nil
 	p.since = now
 	switch s {
 	case Active:

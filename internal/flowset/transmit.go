@@ -44,7 +44,9 @@ func (c *Conn) Transmit(now flow.Time, buf []byte) (n, seg int, f *flow.Flow) {
 			p.f.AppLimited()
 		}
 	} else if p := c.schedule(now); p != nil {
-		return c.transmitData(now, p, best, buf)
+		if n, seg = c.transmitData(now, p, best, buf); n > 0 {
+			return n, seg, p.f
+		}
 	}
 	if p := c.advertPath(); p != nil {
 		n = c.transmitAdvert(now, p, buf)
@@ -76,18 +78,17 @@ func (c *Conn) transmitReset(now flow.Time, buf []byte) (n, seg int, f *flow.Flo
 }
 
 // transmitData fills buf for p, which has the budget.
-func (c *Conn) transmitData(now flow.Time, p, best *path, buf []byte) (n, seg int, f *flow.Flow) {
-	f = p.f
+func (c *Conn) transmitData(now flow.Time, p, best *path, buf []byte) (n, seg int) {
 	c.updateKey(p)
-	budget := f.Budget(now)
-	if size := c.wantsMTU(now, f, buf); size > 0 {
-		return size, size, f
+	budget := p.f.Budget(now)
+	if size := c.wantsMTU(now, p.f, buf); size > 0 {
+		return size, size
 	}
 	if c.dgrams.n > 0 {
-		return c.transmitDatagrams(now, p, best, buf)
+		n = c.transmitDatagrams(now, p, best, buf)
+		return n, n
 	}
-	n, seg = c.transmitStream(now, p, best, buf, budget)
-	return n, seg, f
+	return c.transmitStream(now, p, best, buf, budget)
 }
 
 // updateKey moves to the next key, if it is time, once the peer has seen the
@@ -168,6 +169,9 @@ func (c *Conn) transmitControl(now flow.Time, p, best *path, buf []byte) int {
 		return 0
 	}
 	if kind != 0 {
+		if f.InFlight() == 0 {
+			f.AppLimited() // a lone packet says nothing of the path's rate
+		}
 		f.StartBurst(now)
 	}
 	out := c.seal(f, sal.TypeAck, buf, frames)
@@ -257,8 +261,9 @@ func (c *Conn) transmitStream(now flow.Time, p, best *path, buf []byte, budget i
 			break
 		}
 	}
-	if n == 0 {
-		return 0, 0
+	if n == 0 && len(frames) > 0 { // nothing for them to ride on after all
+		n = len(c.seal(f, sal.TypeAck, buf, frames))
+		f.Sent(now, flow.Record{Kind: kind, Size: uint16(n)})
 	}
 	return n, min(n, seg)
 }
@@ -297,21 +302,23 @@ func (s *sender) toChunkEnd(off uint64, n int) int {
 	return n
 }
 
-func (c *Conn) transmitDatagrams(now flow.Time, p, best *path, buf []byte) (n, seg int, f *flow.Flow) {
-	f = p.f
+// transmitDatagrams sends one datagram; in redundant mode the next call sends it
+// on another flow, too.
+func (c *Conn) transmitDatagrams(now flow.Time, p, best *path, buf []byte) (n int) {
+	f := p.f
 	f.StartBurst(now)
 	frames, kind := c.piggyback(now, p, best)
 	d := c.dgrams.peek()
-	c.dgrams.pop()
-	if len(d)+shortOverhead > min(len(buf), f.MTU()) { // the path shrank since it was queued
-		d = nil
-		c.dgrams.dropped++
-	}
-	if len(frames) > 0 && len(d)+len(frames)+2+shortOverhead > min(len(buf), f.MTU()) {
+	size := min(len(buf), f.MTU())
+	if len(frames) > 0 && len(d)+len(frames)+2+shortOverhead > size {
 		n = len(c.seal(f, sal.TypeAck, buf, frames))
 		f.Sent(now, flow.Record{Kind: kind | flow.Ping, Size: uint16(n)})
-		c.dgrams.unpop(d)
-		return n, n, f
+		return n
+	}
+	c.dgrams.sent(p, c.mirrors() && c.others(p))
+	if len(d)+shortOverhead > size { // the path shrank since it was queued
+		d = nil
+		c.dgrams.dropped++
 	}
 	pn := f.NextPN()
 	hdr := sal.AppendShort(buf[:0], sal.TypeDgram, len(frames) > 0, f.Sealer.Phase(), f.Remote, pn)
@@ -322,5 +329,5 @@ func (c *Conn) transmitDatagrams(now flow.Time, p, best *path, buf []byte) (n, s
 	}
 	n = len(f.Sealer.Seal(hdr, hdr, plain, pn))
 	f.Sent(now, flow.Record{Kind: kind | flow.Dgram, Size: uint16(n)})
-	return n, n, f
+	return n
 }
