@@ -67,7 +67,7 @@ func TestExplore(t *testing.T) {
 			if r.broken != "" {
 				t.Fatal(r.String())
 			}
-			t.Logf("%d worlds, %d transitions, %d steps deep, all of them: %v", r.states, r.transitions, r.depth, r.complete)
+			t.Logf("%s: %d worlds, %d transitions, %d steps deep, all of them: %v", c.name, r.states, r.transitions, r.depth, r.complete)
 		})
 	}
 }
