@@ -2,6 +2,7 @@
 # make demo       a cluster on loopback: discovery, transfer, failover, a table
 # make test       everything that must pass; make race, lint, cross are the rest
 # make bench      tables against TCP, TLS, QUIC and WireGuard (root: namespaces)
+# make bench-failover, make matrix   what connections do while networks break (root)
 
 GO      ?= go
 BIN     := bin
@@ -12,7 +13,7 @@ FUZZ    ?= 10s
 export GOFLAGS := -mod=mod
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo test race fuzz lint cross bench bench-quick table setup clean
+.PHONY: all build demo test race fuzz lint cross bench bench-quick bench-failover matrix table setup clean
 
 all: build
 
@@ -64,6 +65,19 @@ bench: setup
 bench-quick: setup
 	@mkdir -p $(OUT)
 	$(GO) run ./interop/bench --quick --out $(OUT)/bench.jsonl
+
+# What connections do while networks break: about half an hour; FAILOVER=-quick
+# for a look.
+bench-failover: setup
+	@mkdir -p $(OUT)
+	$(GO) build -trimpath -o $(BIN)/failover ./interop/failover
+	$(BIN)/failover $(FAILOVER) --out $(OUT)/failover.jsonl
+
+# Every way in which either end or both can move, as docs/matrix.md.
+matrix: setup
+	@mkdir -p $(OUT)
+	$(GO) build -trimpath -o $(BIN)/matrix ./interop/matrix
+	$(BIN)/matrix $(MATRIX) --out $(OUT)/matrix.jsonl --page docs/matrix.md
 
 # The medians of the last make bench, as the README's table.
 table:

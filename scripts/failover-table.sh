@@ -1,0 +1,77 @@
+#!/bin/sh
+# Prints the results of make bench-failover, out/failover.jsonl, as a table for
+# documents: medians, with the targets. Run it on the machine that was measured:
+# it names kernel and processor below the table.
+#
+#   make bench-failover && scripts/failover-table.sh
+#   scripts/failover-table.sh other.jsonl
+set -eu
+cd "$(dirname "$0")/.."
+results=${1:-out/failover.jsonl}
+[ -r "$results" ] || { echo "$results cannot be read: run make bench-failover first" >&2; exit 1; }
+
+cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)
+machine="$(uname -s) $(uname -r | cut -d. -f1,2), $(getconf _NPROCESSORS_ONLN) x ${cpu:-$(uname -m)}"
+
+awk -v machine="$machine" '
+# field returns the value of a key in one flat JSON object.
+function field(key,   s) {
+	if (!match($0, "\"" key "\":(\"[^\"]*\"|[^,}]*)")) return ""
+	s = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3)
+	gsub(/"/, "", s)
+	return s
+}
+function number(v) { v += 0; return sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
+function row(name, label, target) { order[++rows] = name; labels[name] = label; targets[name] = target }
+BEGIN {
+	columns = split("serval mptcp quic-go tcp", systems, " ")
+	row("single-path-rate", "one flow, one path", ">= 92.5")
+	row("agg-equal-rate", "2 x 100 Mbit/s, 20 ms", "")
+	row("agg-equal-efficiency", "... to the sum of one flow on each", ">= 0.98")
+	row("agg-unequal-rate", "100 Mbit/s, 20 ms and 20 Mbit/s, 160 ms", "")
+	row("agg-unequal-efficiency", "... to the sum of one flow on each", ">= 0.95")
+	row("agg-harm-loss1", "second path loses 1 %, to the good path alone", ">= 1")
+	row("agg-harm-loss5", "second path loses 5 %", ">= 1")
+	row("agg-harm-bloat", "second path queues for 400 ms", ">= 1")
+	row("agg-harm-flap", "second path flaps", ">= 1")
+	row("gap-linkdown-aggregate", "gap, link down, aggregate", "<= 80")
+	row("gap-addrdel-aggregate", "gap, address removed, aggregate", "<= 80")
+	row("gap-linkdown-failover", "gap, link down, failover with a warm path", "<= 50")
+	row("gap-blackhole-aggregate", "gap, blackhole, aggregate", "<= 150")
+	row("gap-any-redundant", "gap, any single path failure, redundant", "<= 15")
+	row("restore-full-rate", "full rate after restore", "<= 1")
+	row("restore-used", "restored path used after", "<= 2")
+	row("gap-addrswap-single", "only path gets a new address: silence after it works", "<= 100")
+	row("gap-natrebind-single", "only path is rebound by its NAT", "<= 100")
+	row("gap-bothmove", "both ends move at once", "<= 500")
+	row("resume-60s", "all paths gone for a minute: silence after return", "<= 500")
+	row("migrations-1000", "migrations in a row under load, byte-exact", "1000")
+	row("migrations-1000-memory", "... memory at the end to that after a tenth", "<= 1.2")
+	row("idle-1000-move", "1000 idle connections work again", "<= 1000")
+	row("one-flow-cost", "one flow over a cable, to TLS", ">= 0.84")
+}
+/^\{/ {
+	name = field("case"); at = name SUBSEP field("system")
+	value[at] = number(field("median")); unit[name] = field("unit")
+	spread[at] = number(field("min")) "-" number(field("max"))
+	if (field("runs") + 0 > runs) runs = field("runs") + 0
+}
+END {
+	line = "| Case | Unit | Target |"; rule = "|---|---|---|"
+	for (c = 1; c <= columns; c++) { line = line " " systems[c] " |"; rule = rule "---:|" }
+	print line; print rule
+	for (r = 1; r <= rows; r++) {
+		name = order[r]
+		if (!(name in unit)) continue
+		line = "| " labels[name] " | " unit[name] " | " targets[name] " |"
+		for (c = 1; c <= columns; c++) {
+			at = name SUBSEP systems[c]
+			cell = at in value ? value[at] : ""
+			if (c == 1 && runs > 1 && cell != "") cell = cell " (" spread[at] ")"
+			line = line " " cell " |"
+		}
+		print line
+	}
+	print "\nMedians of up to " runs " runs, in brackets the range; the worse of both directions. A gap"
+	print "of seconds means that the connection did not recover while it was watched. " machine "."
+}' "$results"
