@@ -112,12 +112,13 @@ func (e *Emulator) run() error {
 				return fmt.Errorf("emu: ask for payloads: %w", err)
 			}
 		}
-		now := monotonic()
 		// A bound, so that verdicts are given under a flood as well.
 		for range 64 {
 			err := e.q.read(func(id uint32, payload []byte) {
 				e.packets.Add(1)
-				e.line.add(now, id, payload)
+				// The time after it was read: a packet may be held a little longer
+				// when the machine is busy, but never less.
+				e.line.add(monotonic(), id, payload)
 			})
 			if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 				break
