@@ -29,6 +29,7 @@ type options struct {
 	Streams  int    // connections in each direction, default 1
 	Policy   string // of both ends, as in serval.ParsePolicy
 	MaxFlows int
+	Start    string                 // the interface that the client's connections are moved to at first
 	Costs    []serval.InterfaceRule // of the client
 }
 
@@ -45,13 +46,15 @@ func parseOptions(s *scenario.Scenario) (o options, err error) {
 			o.Streams, err = number(value, 100)
 		case "maxflows":
 			o.MaxFlows, err = number(value, 16)
+		case "start":
+			o.Start = value
 		case "policy":
 			_, err = serval.ParsePolicy(value)
 			o.Policy = value
 		case "cost":
 			o.Costs, err = parseCosts(value)
 		default:
-			err = fmt.Errorf("unknown; want traffic, streams, maxflows, policy or cost")
+			err = fmt.Errorf("unknown; want traffic, streams, maxflows, start, policy or cost")
 		}
 		if err != nil {
 			return o, fmt.Errorf("use %s %s: %w", key, value, err)

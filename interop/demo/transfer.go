@@ -85,6 +85,11 @@ func (p *program) dial(way byte, n int) error {
 	if err != nil {
 		return err
 	}
+	if o := p.spec.Options; o.Start != "" {
+		if err := c.Migrate(ctx, serval.MigrateTo{Flow: serval.AllFlows, Interface: o.Start}); err != nil {
+			return err
+		}
+	}
 	p.mu.Lock()
 	p.conns = append(p.conns, c)
 	several := len(p.conns) > 1
