@@ -29,7 +29,7 @@ func TestMutants(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			t.Parallel()
 			for _, c := range scenarios {
-				c.bug, c.limit = b.bug, 2*bound()
+				c.bug, c.limit = b.bug, bound()
 				if r := explore(&c); r.broken != "" {
 					t.Logf("%s: %s", c.name, r.String())
 					return

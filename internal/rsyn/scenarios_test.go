@@ -51,7 +51,7 @@ func bound() int {
 	case testing.Short() || raceEnabled:
 		return 10000
 	}
-	return 200000
+	return 350000
 }
 
 func TestExplore(t *testing.T) {
