@@ -83,6 +83,11 @@ type Config struct {
 	// far it may grow, in bytes; zero means 1 MiB and 24 MiB.
 	Window, MaxWindow int
 
+	// ControlDir is a directory where the node opens a socket, for the servald
+	// commands that show and steer connections; empty means none. ConfigFromEnv
+	// sets the one in which they look.
+	ControlDir string
+
 	// Logger receives what an operator may want to know; nil discards it.
 	Logger *slog.Logger
 

@@ -14,7 +14,7 @@ import (
 
 // Dial opens a stream connection to a service, such as "svc:web".
 func (n *Node) Dial(service string) (*Conn, error) {
-	return n.dial(context.Background(), service, false, nil)
+	return n.dial(context.Background(), service, false, nil, Policy{})
 }
 
 // DialContext has the signature that http.Transport.DialContext and
@@ -32,11 +32,15 @@ func (n *Node) DialContext(ctx context.Context, network, addr string) (net.Conn,
 
 // DialConn is DialContext with the concrete type.
 func (n *Node) DialConn(ctx context.Context, network, addr string) (*Conn, error) {
+	return n.dialNetwork(ctx, network, addr, Policy{})
+}
+
+func (n *Node) dialNetwork(ctx context.Context, network, addr string, p Policy) (*Conn, error) {
 	switch network {
 	case "", "serval", "tcp", "tcp4", "tcp6":
-		return n.dial(ctx, addr, false, nil)
+		return n.dial(ctx, addr, false, nil, p)
 	case "udp", "udp4", "udp6":
-		return n.dial(ctx, addr, true, nil)
+		return n.dial(ctx, addr, true, nil, p)
 	}
 	return nil, &OpError{Op: "dial", Service: addr, Err: net.UnknownNetworkError(network)}
 }
@@ -69,14 +73,14 @@ func (d *dialing) put(b *underlay.Batch, pkt []byte) {
 }
 
 // dial opens a connection; shared is the inbox of a PacketConn, or nil.
-func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *inbox) (*Conn, error) {
+func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *inbox, p Policy) (*Conn, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, n.cfg.DialTimeout)
 		defer cancel()
 	}
 	a := &attempt{node: n, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]*asked), declined: make(map[netip.AddrPort]bool)}
-	l, err := a.open(ctx, service, datagram, shared)
+	l, err := a.open(ctx, service, datagram, shared, p)
 	if err == nil {
 		return l.conn(), nil
 	}
@@ -87,7 +91,7 @@ func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *
 }
 
 // open is dial with plain errors.
-func (a *attempt) open(ctx context.Context, service string, datagram bool, shared *inbox) (*link, error) {
+func (a *attempt) open(ctx context.Context, service string, datagram bool, shared *inbox, p Policy) (*link, error) {
 	n := a.node
 	var err error
 	select {
@@ -120,7 +124,7 @@ func (a *attempt) open(ctx context.Context, service string, datagram bool, share
 	n.health.answered(a.won.from)
 	a.report(a.won.from, true)
 	l, err := n.establish(&establishment{session: a.session, from: a.won.from, socket: a.won.socket,
-		dialled: true, open: a.third, rtt: a.rtt(), inbox: shared})
+		dialled: true, policy: p, open: a.third, rtt: a.rtt(), inbox: shared})
 	if err != nil {
 		n.flows.Delete(id)
 	}

@@ -10,11 +10,10 @@ import (
 // Drain moves the live flows of all connections off an interface or address of
 // this host, for maintenance, and returns when the last has left; progress, if
 // not nil, hears how many are left. New flows avoid it until Undrain. If ctx ends
-// first, what has left stays away.
+// first, what has left stays away. An interface that is not there is avoided should
+// it appear.
 func (n *Node) Drain(ctx context.Context, what string, progress func(left int)) error {
-	if !n.sockets.drain(what, true) {
-		return &OpError{Op: "drain", Service: what, Err: because(ErrNoInterface, "this node uses no interface or address %s", what)}
-	}
+	n.sockets.drain(what, true)
 	n.sockets.refresh(n)
 	n.reconsider()
 	n.announce()
@@ -39,31 +38,22 @@ func (n *Node) Drain(ctx context.Context, what string, progress func(left int)) 
 
 // Undrain lets flows use again what was drained.
 func (n *Node) Undrain(what string) error {
-	if !n.sockets.drain(what, false) {
-		return &OpError{Op: "undrain", Service: what, Err: because(ErrNoInterface, "this node has not drained %s", what)}
-	}
+	n.sockets.drain(what, false)
 	n.sockets.refresh(n)
 	n.reconsider()
 	n.announce()
 	return nil
 }
 
-// drain marks an interface or address.
-func (s *sockets) drain(what string, on bool) bool {
+// drain marks an interface or address, whether or not it is there.
+func (s *sockets) drain(what string, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !on {
-		was := s.drained[what]
+	if on {
+		s.drained[what] = true
+	} else {
 		delete(s.drained, what)
-		return was
 	}
-	for _, l := range s.list() {
-		if l.iface == what || l.addr.Addr().String() == what {
-			s.drained[what] = true
-			return true
-		}
-	}
-	return false
 }
 
 // drainOnce parks what may leave now and counts what is left on drained

@@ -9,9 +9,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/serval-net/serval/internal/nodectl"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/resolver/control"
@@ -29,6 +31,8 @@ const daemonTimeout = 5 * time.Second
 //	                 those in the token
 //	SERVAL_SOCKET    control socket of the local servald
 //	SERVAL_LISTEN    addresses for data, ip:port with commas between; port 0 for any
+//	SERVAL_POLICY    how connections use their paths: see ParsePolicy
+//	SERVAL_COST      what interfaces cost, such as "wwan*=10,usb0=never"
 //	SERVAL_SERVICES  instances to know beside the others: see resolver.FromEnv
 //
 // Without a token, a servald that runs on this host is asked for a membership
@@ -59,6 +63,10 @@ func (c Config) fromEnv() (Config, error) {
 	if err != nil {
 		return c, err
 	}
+	if err := c.pathsFromEnv(); err != nil {
+		return c, err
+	}
+	c.ControlDir = nodectl.Dir(control.SocketPath())
 	static, err := resolver.FromEnv()
 	if err != nil || static == nil {
 		return c, err
@@ -69,6 +77,29 @@ func (c Config) fromEnv() (Config, error) {
 		c.Resolver = resolver.Chain{static, c.Resolver}
 	}
 	return c, nil
+}
+
+// pathsFromEnv reads what concerns interfaces.
+func (c *Config) pathsFromEnv() (err error) {
+	if p := os.Getenv("SERVAL_POLICY"); p != "" {
+		if c.Policy, err = ParsePolicy(p); err != nil {
+			return fmt.Errorf("SERVAL_POLICY: %w", err)
+		}
+	}
+	for _, item := range commas(os.Getenv("SERVAL_COST")) {
+		name, cost, ok := strings.Cut(item, "=")
+		r := InterfaceRule{Name: name, Exclude: cost == "never"}
+		if !r.Exclude {
+			if r.Cost, err = strconv.Atoi(cost); err != nil {
+				ok = false
+			}
+		}
+		if !ok {
+			return fmt.Errorf("SERVAL_COST: %q is not a cost; write INTERFACE=NUMBER or INTERFACE=never, such as wwan0=10", item)
+		}
+		c.Interfaces = append(c.Interfaces, r)
+	}
+	return checkRules(c.Interfaces)
 }
 
 // answers reports whether somebody listens at a socket: a servald that was

@@ -14,7 +14,8 @@ import (
 type EventKind uint8
 
 const (
-	FlowUp      EventKind = iota + 1 // a flow was added and works
+	FlowUp      EventKind = iota + 1 // a flow works for the first time
+	FlowJoined                       // a flow was added
 	FlowSuspect                      // a flow fell silent; its data moved to others
 	FlowDown                         // a flow has been silent for long, or its interface is gone
 	FlowResumed                      // a suspect or dead flow works again
@@ -24,7 +25,7 @@ const (
 	ConnClosed
 )
 
-var eventNames = [...]string{"", "flow up", "suspect", "down", "resumed", "migrated", "peer migrated", "opened", "closed"}
+var eventNames = [...]string{"", "flow up", "joined", "suspect", "down", "resumed", "migrated", "peer migrated", "opened", "closed"}
 
 // String returns what servald monitor prints, such as "suspect".
 func (k EventKind) String() string {
@@ -43,6 +44,7 @@ type Event struct {
 	Flow          int // index within the connection
 	Local, Remote netip.AddrPort
 	Interface     string // of Local
+	From          string // for moves: the path before, such as "eth0 10.0.0.1:4242 > 10.0.1.1:7001"
 	Detail        string // why, where there is something to say
 }
 
@@ -101,7 +103,13 @@ func (c *Conn) Events(ctx context.Context) <-chan Event {
 
 // event tells the listeners what happened to a flow. The caller holds mu.
 func (l *link) event(kind EventKind, i int, detail string) {
-	ev := Event{Time: time.Now(), Kind: kind, Conn: l.id(), Service: l.service.String(), Flow: i, Detail: detail}
+	ev := l.newEvent(kind, i)
+	ev.Detail = detail
+	l.node.events.publish(l, ev)
+}
+
+func (l *link) newEvent(kind EventKind, i int) Event {
+	ev := Event{Time: time.Now(), Kind: kind, Conn: l.id(), Service: l.service.String(), Flow: i}
 	if i < len(l.paths) {
 		p := &l.paths[i]
 		ev.Local, ev.Remote = p.socket.LocalAddr(), p.remote
@@ -109,7 +117,27 @@ func (l *link) event(kind EventKind, i int, detail string) {
 			ev.Interface = at.iface
 		}
 	}
+	return ev
+}
+
+// eventMoved is event for a flow that was on another path.
+func (l *link) eventMoved(kind EventKind, i int, from string) {
+	ev := l.newEvent(kind, i)
+	ev.From = from
+	if kind == PeerMoved {
+		ev.Detail = "by the peer"
+	}
 	l.node.events.publish(l, ev)
+}
+
+// where names a flow's path for people.
+func (l *link) where(i int) string {
+	p := &l.paths[i]
+	name := ""
+	if at := l.node.sockets.at(p.socket.LocalAddr()); at != nil {
+		name = at.iface + " "
+	}
+	return name + p.socket.LocalAddr().String() + " > " + p.remote.String()
 }
 
 // onState turns a flow's change of state into an event.

@@ -48,10 +48,10 @@ func (f *finder) announce(ctx context.Context, n *Node, addrs []netip.AddrPort) 
 	lease := f.lease
 	f.mu.Unlock()
 	var err error
-	if u, ok := lease.(updater); ok {
+	if u, ok := lease.(resolver.Updater); ok {
 		err = u.Update(ctx, addrs)
 	} else if len(n.allLinks()) > 0 {
-		lease, err = registerNode(ctx, n.cfg.Registrar, n.id, addrs)
+		lease, err = resolver.RegisterNode(ctx, n.cfg.Registrar, n.id, addrs)
 		if err == nil {
 			f.mu.Lock()
 			f.lease = lease
@@ -99,7 +99,7 @@ func (n *Node) find(id identity.NodeID, found func()) []netip.AddrPort {
 			defer n.wg.Done()
 			ctx, cancel := context.WithTimeout(context.Background(), searchTimeout)
 			defer cancel()
-			addrs, err := lookupNode(ctx, n.cfg.Resolver, id)
+			addrs, err := resolver.LookupNode(ctx, n.cfg.Resolver, id)
 			f.mu.Lock()
 			s.busy, s.asked = false, time.Now()
 			if err == nil {

@@ -76,14 +76,22 @@ func (l *link) id() string { return l.paths[0].flow.Local.String() }
 func (c *Conn) Policy() Policy {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
-	p := c.link.policy
-	if p.Mode == Automatic { // the peer's wish, or the default
-		p.Mode = map[flowset.Mode]Mode{flowset.ModeFailover: Failover, flowset.ModeRedundant: Redundant}[c.link.set.Mode()]
-		if p.Mode == Automatic {
-			p.Mode = Aggregate
-		}
+	return c.link.effective()
+}
+
+// effective is the policy in force: the peer's wish, or the default, where this
+// end leaves it open. The caller holds mu.
+func (l *link) effective() Policy {
+	if l.policy.Mode != Automatic {
+		return l.policy
 	}
-	return p
+	switch l.set.Mode() {
+	case flowset.ModeFailover:
+		return Policy{Mode: Failover}
+	case flowset.ModeRedundant:
+		return Policy{Mode: Redundant}
+	}
+	return Policy{Mode: Aggregate}
 }
 
 // SetPolicy changes how the connection uses its paths, from now on.

@@ -110,7 +110,7 @@ func (l *link) joinAck(pkt []byte, from netip.AddrPort) {
 	}
 	f := l.newFlow(now, &p, j.local, j.nonce, p.Nonce, rtt, at.Socket, from)
 	l.addPath(path{flow: f, socket: at.Socket, remote: from, at: rsyn.New(at.addr, from)}, now, flowset.Active)
-	l.event(FlowUp, int(p.Index), "joined")
+	l.event(FlowJoined, int(p.Index), "")
 	// The nonce comes back, encrypted: we receive where we said, and have the keys.
 	i := int(p.Index)
 	l.sendMove(now, &l.paths[i], at.Socket, &movePacket{HasResponse: true, Response: [8]byte(p.Nonce[:8])}, from)

@@ -3,6 +3,7 @@ package serval
 import (
 	"crypto/rand"
 	"net/netip"
+	"time"
 
 	"github.com/serval-net/serval/internal/flow"
 	"github.com/serval-net/serval/internal/flowset"
@@ -54,7 +55,9 @@ func (l *link) act(now flow.Time, i int, out moveOut) {
 	at := l.node.sockets.at(from)
 	waits := l.set.State(uint8(i)) == flowset.Parked && p.at.Unanswered() > 0 // for the peer to confirm a hard move
 	changed := ok && at != nil && (from != p.socket.LocalAddr() || to != p.remote)
+	was := ""
 	if changed {
+		was = l.where(i)
 		l.redirect(now, i, at.Socket, to)
 	}
 	if out.Event&(rsyn.Confirmed|rsyn.RemoteMoved|rsyn.Validated) != 0 || changed && !waits {
@@ -67,12 +70,12 @@ func (l *link) act(now flow.Time, i int, out moveOut) {
 	case out.Event&rsyn.Confirmed != 0:
 		p.moves++
 		p.asks = 0
-		l.event(FlowMoved, i, "")
+		l.eventMoved(FlowMoved, i, was)
 		l.wakeMovers()
 	case out.Event&rsyn.Validated != 0:
 		p.ack = nil
 	case out.Event&rsyn.RemoteMoved != 0:
-		l.event(PeerMoved, i, "")
+		l.eventMoved(PeerMoved, i, was)
 	}
 	l.sendMoves(now, i, &out)
 }
@@ -104,14 +107,24 @@ func (l *link) RSYN(now flow.Time, f *flow.Flow, r *sal.RSYNFrame) {
 		return
 	}
 	p := &l.paths[i]
-	// The peer reaches us here. Where we are, by our own last move, it may not:
-	// follow.
-	here := l.node.sockets.at(l.came.to.LocalAddr())
-	if r.Verno > p.at.PeerVersion() && here != nil && here.usable() && here.addr != p.at.Local() {
+	p.at.SetRTT(f.RTT())
+	if here := l.node.sockets.at(l.came.to.LocalAddr()); here != nil && here.usable() && p.follow(now, r.Verno, here.addr) {
 		l.move(now, i, here, false)
 	}
-	p.at.SetRTT(f.RTT())
 	l.act(now, i, p.at.RSYN(l.in(now), r.Verno, r.Nonce))
+}
+
+// follow reports whether to move to where the peer's RSYN came: it reaches us
+// there, repeatedly, and not where we are.
+func (p *path) follow(now flow.Time, verno uint64, here netip.AddrPort) bool {
+	if verno < p.at.PeerVersion() {
+		return false
+	}
+	if verno > p.peerVerno {
+		p.peerVerno, p.home, p.away = verno, false, now
+	}
+	p.home = p.home || here == p.at.Local()
+	return !p.home && p.at.Unanswered() == 0 && now.Sub(p.away) >= max(p.flow.RTT(), 10*time.Millisecond)
 }
 
 // Challenge implements flowset.Control.

@@ -100,7 +100,7 @@ func (l *Listener) register() error {
 
 // update registers the instance at other addresses.
 func (l *Listener) update(ctx context.Context, addrs []netip.AddrPort) {
-	u, ok := l.lease.(updater)
+	u, ok := l.lease.(resolver.Updater)
 	if !ok || len(addrs) == 0 {
 		return
 	}

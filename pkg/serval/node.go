@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -47,6 +48,7 @@ type Node struct {
 	finder    finder
 	meeting   meeting // set when the node is a rendezvous
 	unwatch   func()
+	control   io.Closer // its control socket, or nil
 	resets    limiter
 	reports   limiter
 	stats     counters
@@ -113,6 +115,7 @@ func NewNode(cfg Config) (*Node, error) {
 		n.stack.Close()
 		return nil, err
 	}
+	n.serveControl()
 	return n, nil
 }
 
@@ -157,6 +160,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.drain(ctx)
 	for _, l := range n.allLinks() {
 		l.abort(flowset.ResetShutdown, "the peer's node is shutting down")
+	}
+	if n.control != nil {
+		n.control.Close()
 	}
 	n.unwatch()
 	n.finder.close()

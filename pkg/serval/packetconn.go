@@ -113,7 +113,7 @@ func (o *outgoing) open(p *PacketConn, service string) {
 		}
 		p.mu.Unlock()
 	}
-	c, err := p.node.dial(context.Background(), service, true, p.inbox)
+	c, err := p.node.dial(context.Background(), service, true, p.inbox, Policy{})
 	if err != nil {
 		o.err = err
 		forget()

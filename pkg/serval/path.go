@@ -22,6 +22,11 @@ type path struct {
 	moves  int // of this end
 	asks   int // moves tried since the last that was confirmed
 
+	// of the peer's last RSYN: see follow
+	peerVerno uint64
+	home      bool      // it came where we are
+	away      flow.Time // when it first came
+
 	leaving bool // the operator wants the flow off its address
 
 	nonce [16]byte // of the JOIN that opened the flow at its acceptor,
