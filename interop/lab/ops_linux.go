@@ -88,12 +88,11 @@ func (i *Iface) Plug(w *Way) error {
 	if i.way == w {
 		return nil
 	}
+	far := i.far
+	i.way.mu.Lock() // never after far.mu: see SetPath
+	i.way.ports = slices.DeleteFunc(i.way.ports, func(port *Iface) bool { return port == far })
+	i.way.mu.Unlock()
 	return i.settle(w, i.hostPart, 0, func() error {
-		from := i.way
-		from.mu.Lock()
-		from.ports = slices.DeleteFunc(from.ports, func(far *Iface) bool { return far == i.far })
-		from.mu.Unlock()
-		far := i.far
 		if err := far.host.nl.LinkSetNsFd(far.link, int(w.Router.ns)); err != nil {
 			return far.explain("plug", err)
 		}

@@ -166,7 +166,7 @@ func (d *drawing) explain(marks []Mark) {
 	for i, m := range shown {
 		x := left + float64(i/perColumn)*(width-left-right)/columns
 		y := d.y + float64(i%perColumn)*16
-		d.text(x, y, "soft", "start", cut(fmt.Sprintf("%d  %.2f s  %s", i+1, m.At, m.Label), 50))
+		d.text(x, y, "soft", "start", cut(fmt.Sprintf("%d  %.2f s  %s", i+1, m.At, m.Label), 56))
 	}
 	d.y += float64(perColumn) * 16
 	if len(marks) > most {

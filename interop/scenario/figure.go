@@ -20,7 +20,7 @@ func (t *Timeline) Figure() *plot.Figure {
 	const second = 1000
 	f := &plot.Figure{Title: t.Title, Length: t.Length / second}
 	streams := plot.Panel{Title: "Received by the program", Unit: "Mbit/s"}
-	paths := plot.Panel{Title: "Carried by each path", Unit: "Mbit/s", Stacked: true}
+	paths := plot.Panel{Title: "Carried by the paths", Unit: "Mbit/s", Stacked: true}
 	// A point should be more than a pixel wide.
 	every := max(1, int(t.Length/t.Bin/600+0.5))
 	for _, s := range t.Series {

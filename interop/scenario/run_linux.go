@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/interop/lab"
@@ -175,15 +176,20 @@ func (r *Runner) onInterface(a Action, i *lab.Iface) (do func() error, err error
 func (r *Runner) watch(ctx context.Context, t *Timeline) []Series {
 	var ifaces []*lab.Iface
 	var series []Series
-	for _, w := range r.Net.Ways {
-		i := w.Client
+	for n, w := range r.Net.Ways {
+		i, host := w.Client, Client
 		if r.Watch == Server {
-			i = w.Server
+			i, host = w.Server, Server
 		}
-		if i != nil {
-			ifaces = append(ifaces, i)
-			series = append(series, Series{Name: "path " + w.Name, Kind: Path, Bytes: make([]uint64, t.bins())})
+		if i == nil {
+			continue
 		}
+		name := "path " + w.Name
+		if slices.ContainsFunc(r.Scenario.Events, func(e Event) bool { return e.Verb == Move && e.Host == host && e.Path == n }) {
+			name = i.Name() // at more than one path
+		}
+		ifaces = append(ifaces, i)
+		series = append(series, Series{Name: name, Kind: Path, Bytes: make([]uint64, t.bins())})
 	}
 	before := make([]uint64, len(ifaces))
 	since := t.Start
