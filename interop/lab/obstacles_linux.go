@@ -13,6 +13,9 @@ const (
 	firewallRule  = 2
 )
 
+// guardChain is the first of the router's filters for packets it forwards.
+const guardChain = "guard"
+
 // sources returns the ports of a router through which packets of the direction
 // come in.
 func (d Direction) sources() []string {
@@ -115,9 +118,11 @@ func (w *Way) translate() error {
 	}
 	// Packets to a forgotten mapping must not be refused by the router itself,
 	// nor keep its port busy.
-	rules += "COMMIT\n*filter\n-F INPUT\n"
+	rules += "COMMIT\n*filter\n-F INPUT\n-F " + guardChain + "\n"
 	if w.nat != NoNAT {
 		rules += "-A INPUT -p udp -j DROP\n"
+		// Nor does anybody outside reach an inside address.
+		rules += "-A " + guardChain + " -o " + portClient + " -m conntrack --ctstate NEW,INVALID -j DROP\n"
 	}
 	rules += "COMMIT\n"
 	if err := w.Router.tables(w.net.topology.Family, rules); err != nil {

@@ -121,6 +121,11 @@ func (p *Paths) build() (err error) {
 		if err := w.SetPath(path); err != nil {
 			return fmt.Errorf("path %s: %w", w.Name, err)
 		}
+		if path.NAT != NoNAT {
+			if err := w.SetNAT(path.NAT); err != nil {
+				return fmt.Errorf("path %s: %w", w.Name, err)
+			}
+		}
 	}
 	return nil
 }
@@ -267,12 +272,15 @@ func (w *Way) emulate() (err error) {
 		return err
 	}
 	return w.Router.tables(w.net.topology.Family, "*filter\n"+
+		":"+guardChain+" -\n"+ // what a NAT does not let in
+		"-A FORWARD -j "+guardChain+"\n"+
 		"-A FORWARD -o "+portClient+" -j NFQUEUE --queue-num 0\n"+
 		"-A FORWARD -i "+portClient+" -j NFQUEUE --queue-num 1\n"+
 		"COMMIT\n")
 }
 
-// SetPath changes what the path does to packets, from the next one on.
+// SetPath changes what the path does to packets, from the next one on, but for
+// its NAT.
 func (w *Way) SetPath(p Path) error {
 	jitter := min(p.Jitter, p.RTT/2)
 	down := emu.Config{Delay: p.RTT / 2, Jitter: jitter, Reorder: p.Reorder, Duplicate: p.Duplicate, Loss: p.Loss, Seed: uint64(w.number)}

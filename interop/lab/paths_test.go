@@ -367,6 +367,9 @@ func TestNAT(t *testing.T) {
 				if kept := one.Port() == 5000 && two.Port() == 5000; kept != (kind == PortKeeping) {
 					t.Errorf("kind %v: ports %d and %d", kind, one.Port(), two.Port())
 				}
+				if carried(socket(t, p.Server, server, 0), c, false) {
+					t.Errorf("kind %v: the server reaches the inside address", kind)
+				}
 				if again, _ := ask(c, server, patient); again != one {
 					t.Errorf("kind %v: %v, then %v", kind, one, again)
 				}

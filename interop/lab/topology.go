@@ -22,6 +22,8 @@ type Path struct {
 	Reorder float64
 	// Duplicate is the probability, each way, that a packet arrives twice.
 	Duplicate float64
+	// NAT is what the router has at the start; see Way.SetNAT.
+	NAT NAT
 }
 
 // Family says which addresses a network has.
@@ -83,7 +85,8 @@ const (
 // NAT is a kind of address translation.
 type NAT int
 
-// The kinds. Both filter by address and port.
+// The kinds. Both let in only what answers something sent from inside to the same
+// address and port.
 const (
 	NoNAT        NAT = iota
 	PortKeeping      // one mapping per socket, on the port it has itself where that is free

@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/serval-net/serval/interop/lab"
@@ -87,7 +88,9 @@ func (p *parser) action(a *Action, args []string) (err error) {
 		if len(rest) == 0 {
 			return errors.New("want: set PATH, then a rate, a time or NAME VALUE")
 		}
-		a.Set, err = parseChanges(rest)
+		if a.Set, err = parseChanges(rest); err == nil && slices.ContainsFunc(a.Set, func(c Change) bool { return c.What == "nat" }) {
+			return errors.New("want: nat PATH KIND, for that")
+		}
 	default:
 		return fmt.Errorf("unknown action %q", a.Verb)
 	}

@@ -76,6 +76,9 @@ func formatPath(p lab.Path) string {
 			changes = append(changes, c)
 		}
 	}
+	if p.NAT != lab.NoNAT {
+		changes = append(changes, Change{What: "nat", NAT: p.NAT})
+	}
 	words := make([]string, len(changes))
 	for i, c := range changes {
 		words[i] = c.String()
@@ -92,6 +95,8 @@ func (c Change) String() string {
 		return c.Time.String()
 	case "queue", "jitter":
 		return c.What + " " + c.Time.String()
+	case "nat":
+		return "nat " + nameOf(nats, c.NAT)
 	}
 	return fmt.Sprintf("%s %v", c.What, c.Share)
 }

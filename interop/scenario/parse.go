@@ -19,6 +19,7 @@ const limit = 24 * time.Hour
 //
 //	title TEXT
 //	path a 100mbit 20ms [queue 50ms] [loss 1%] [jitter 2ms] [reorder 1%] [duplicate 1%]
+//	       [nat keep | nat symmetric]
 //	family v4 | v6 | dual
 //	with third joined serverlo metrics     see lab.Topology
 //	client a b                             paths at which the host has an
@@ -207,13 +208,16 @@ func parseChanges(words []string) (changes []Change, err error) {
 		w := words[0]
 		c := Change{What: w}
 		switch w {
-		case "queue", "jitter", "loss", "reorder", "duplicate":
+		case "queue", "jitter", "loss", "reorder", "duplicate", "nat":
 			if len(words) < 2 {
 				return nil, fmt.Errorf("%s: want a value after it", w)
 			}
-			if w == "queue" || w == "jitter" {
+			switch w {
+			case "queue", "jitter":
 				c.Time, err = parseTime(words[1])
-			} else {
+			case "nat":
+				err = choose(words[1:2], &c.NAT, nats)
+			default:
 				c.Share, err = parseShare(words[1])
 			}
 			words = words[1:]
@@ -223,7 +227,7 @@ func parseChanges(words []string) (changes []Change, err error) {
 			} else if c.Time, err = parseTime(w); err == nil {
 				c.What = "rtt"
 			} else {
-				err = fmt.Errorf("%q is neither a rate (100mbit) nor a time (20ms) nor one of queue, loss, jitter, reorder, duplicate", w)
+				err = fmt.Errorf("%q is neither a rate (100mbit) nor a time (20ms) nor one of queue, loss, jitter, reorder, duplicate, nat", w)
 			}
 		}
 		if err != nil {

@@ -13,7 +13,7 @@ const everything = `
 title  All there is   # a comment
 path a 100mbit 20ms
 path b 2.5mbit 80ms queue 400ms loss 1% jitter 2ms reorder 0.5% duplicate 0.1%
-path c unlimited 0s
+path c unlimited 0s nat symmetric
 family dual
 with third joined serverlo metrics
 client a b
@@ -52,7 +52,7 @@ func TestParse(t *testing.T) {
 			{Rate: 100e6, RTT: 20 * time.Millisecond, Queue: DefaultQueue},
 			{Rate: 2.5e6, RTT: 80 * time.Millisecond, Queue: 400 * time.Millisecond, Loss: 0.01, LossUp: 0.01,
 				Jitter: 2 * time.Millisecond, Reorder: 0.005, Duplicate: 0.001},
-			{Queue: DefaultQueue},
+			{Queue: DefaultQueue, NAT: lab.SymmetricNAT},
 		},
 		Family: lab.Dual, Third: true, Joined: true, ServerLo: true, Metrics: true,
 		Client: []int{0, 1}, Server: []int{2},
@@ -103,6 +103,8 @@ func TestParseErrors(t *testing.T) {
 		"path a\nat 1s tell router x":    "want one of client, server",
 		"path a\nat 1s tell client":      "want: tell",
 		"path a\nat 1s set a":            "want: set",
+		"path a\nat 1s set a nat keep":   "want: nat PATH",
+		"path a nat carrier-grade":       "want one of keep, off, symmetric",
 		"path a\nat 1s move a":           "want: move",
 		"path a\nat 1s flap a":           "want: flap",
 		"path a\nat 5s down a\nend 5s":   "ends at 5s, with an event at 5s",

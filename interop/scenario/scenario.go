@@ -88,10 +88,11 @@ const (
 // Change is a new value for one property of a path. In text a rate and a delay
 // stand alone, the others after their name.
 type Change struct {
-	What  string // "rate", "rtt", "queue", "loss", "jitter", "reorder", "duplicate"
+	What  string // "rate", "rtt", "queue", "loss", "jitter", "reorder", "duplicate", "nat"
 	Rate  int64  // bits per second, of "rate"
 	Time  time.Duration
 	Share float64 // 0 to 1, of "loss", "reorder", "duplicate"
+	NAT   lab.NAT // of "nat", not in Set
 }
 
 // apply makes the change; loss, as all else, for both directions.
@@ -111,6 +112,8 @@ func (c Change) apply(p *lab.Path) {
 		p.Reorder = c.Share
 	case "duplicate":
 		p.Duplicate = c.Share
+	case "nat":
+		p.NAT = c.NAT
 	}
 }
 
