@@ -53,7 +53,7 @@ func (b *bench) outageOf(ctx context.Context, name, system string, kind traffic.
 	if err := pause(ctx, b.warm); err != nil {
 		return 0, false, err
 	}
-	down := s.mark("all links down")
+	s.mark("all links down")
 	for _, w := range s.Net.Ways {
 		if err := w.Client.LinkDown(); err != nil {
 			return 0, false, err
@@ -80,7 +80,7 @@ func (b *bench) outageOf(ctx context.Context, name, system string, kind traffic.
 	if arrived == nil {
 		return 0, false, err
 	}
-	return traffic.Recovery(arrived, down-early, up, end), true, err
+	return traffic.Recovery(arrived, up, end), true, err
 }
 
 // idleGroup measures how long after the loss of an interface all of many idle

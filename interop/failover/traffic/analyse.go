@@ -79,26 +79,20 @@ func RateReached(s []Sample, from, to, window time.Duration, bound float64) time
 	return to - from
 }
 
-// Recovery returns how long after works the silence that began at from or later
-// ended for good: the end of the longest gap that touches the time from from to
-// to, less works, or 0 if it was over before. A stream that never returns gives
-// to-works.
-func Recovery(s []Sample, from, works, to time.Duration) time.Duration {
-	last, longest, ended := from, time.Duration(0), from
+// Recovery returns the longest time without an arrival from works on, when the
+// network works again, to to: of a silence that began before works, the part
+// after it. A stream that never returns gives to-works.
+func Recovery(s []Sample, works, to time.Duration) time.Duration {
+	last, longest := works, time.Duration(0)
 	for _, x := range s {
-		if x.At < from {
+		if x.At < works {
 			continue
 		}
 		if x.At > to {
 			break
 		}
-		if x.At-last > longest {
-			longest, ended = x.At-last, x.At
-		}
+		longest = max(longest, x.At-last)
 		last = x.At
 	}
-	if to-last > longest {
-		ended = to
-	}
-	return max(0, ended-works)
+	return max(longest, to-last)
 }

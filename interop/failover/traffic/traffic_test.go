@@ -115,6 +115,15 @@ func TestGapAndRate(t *testing.T) {
 			t.Errorf("Gap(%v, %v) = %v, want %v", c.from, c.to, got, c.want)
 		}
 	}
+	for _, c := range []struct{ works, to, want time.Duration }{
+		{50 * ms, 110 * ms, 40 * ms},   // the part of the silence after it
+		{15 * ms, 110 * ms, 70 * ms},   // a silence that began later
+		{100 * ms, 400 * ms, 300 * ms}, // never again
+	} {
+		if got := Recovery(s, c.works, c.to); got != c.want {
+			t.Errorf("Recovery(%v, %v) = %v, want %v", c.works, c.to, got, c.want)
+		}
+	}
 	if got := Rate(s, 0, 100*ms); got != 0.24 {
 		t.Errorf("rate %v Mbit/s, want 0.24", got)
 	}
