@@ -35,9 +35,12 @@ func (t *Timeline) Figure() *plot.Figure {
 		line.Color = colors[len(panel.Lines)%len(colors)]
 		panel.Lines = append(panel.Lines, line)
 	}
+	streams.High, paths.High = most(streams), most(paths)
+	if paths.High > 0 {
+		streams.High = min(streams.High, paths.High) // more is an echo of a hole
+	}
 	for _, p := range []plot.Panel{streams, paths} {
 		if len(p.Lines) > 0 {
-			p.High = most(p)
 			f.Panels = append(f.Panels, p)
 		}
 	}

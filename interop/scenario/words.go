@@ -50,7 +50,11 @@ func (a Action) Words() string {
 	case Set:
 		var changes []string
 		for _, c := range a.Set {
-			changes = append(changes, c.String())
+			if c.Share > 0 {
+				changes = append(changes, fmt.Sprintf("%s %.3g%%", c.What, 100*c.Share))
+			} else {
+				changes = append(changes, c.String())
+			}
 		}
 		return p + ": " + strings.Join(changes, " ")
 	case Tell:
