@@ -97,6 +97,8 @@ type Conn struct {
 	reminders int
 	err       error
 
+	in, out   stall
+	lastIn    flow.Time // last time bytes of the stream arrived in order
 	standby   standby
 	doubt     doubt
 	bulkSince flow.Time // when the backlog became long
@@ -224,7 +226,7 @@ func (c *Conn) Timeout(now flow.Time) {
 			c.silent(now, p)
 		}
 		if now >= c.quietAt(p) {
-			p.ping, p.bulk = true, 0
+			p.ping, p.bulk, p.quiet = true, 0, true
 		}
 	}
 	c.resolve(now)
@@ -329,9 +331,10 @@ type Stats struct {
 	Queued                    int // accepted from the application, not yet acknowledged
 	Held                      int // received out of order, waiting
 	Window                    uint64
+	LongestStall              time.Duration // see Stalled; of those that are over
 }
 
 // Stats returns a snapshot.
 func (c *Conn) Stats() Stats {
-	return Stats{c.snd.end, c.snd.una, c.rcv.next, c.snd.backlog(), c.rcv.pieces.held, c.rcv.window.size}
+	return Stats{c.snd.end, c.snd.una, c.rcv.next, c.snd.backlog(), c.rcv.pieces.held, c.rcv.window.size, max(c.in.longest, c.out.longest)}
 }

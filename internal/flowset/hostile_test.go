@@ -2,6 +2,7 @@ package flowset
 
 import (
 	"errors"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
@@ -74,6 +75,53 @@ func TestViolations(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		case tc.want != "" && (!errors.As(err, &r) || r.Code != ResetProtocol || r.Reason != tc.want):
 			t.Errorf("%s: %v, want %s", tc.name, err, tc.want)
+		}
+	}
+}
+
+// TestStrangeControl: what a peer says of paths may be nonsense; it costs the
+// connection nothing, and only acknowledgements of what was never sent end it.
+func TestStrangeControl(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 8))
+	for round := range 300 {
+		a := newAttacker()
+		c := a.victim.conn
+		for i := range uint8(round % 3) {
+			a.victim.more = append(a.victim.more, &wire{w: a.victim.w, dead: true})
+			c.AddFlow(flow.New(1e9, flow.Config{Index: i + 1, Local: 11, Remote: 11, Sealer: a.sealer,
+				Opener: seal.NewOpener(seal.AES128GCM, [32]byte{1, i}, 0)}), State(rng.IntN(6)))
+		}
+		revision := uint64(0)
+		for range 50 {
+			var p sal.PathsFrame
+			p.Revision, p.Mode = rng.Uint64N(1<<uint(rng.IntN(60)+1)), uint8(rng.IntN(256))
+			p.NFlows = rng.IntN(sal.MaxPathFlows + 1)
+			for i := range p.NFlows {
+				p.Flows[i] = sal.FlowCost{Index: uint8(rng.IntN(256)), Cost: uint8(rng.IntN(256))}
+			}
+			newer := p.Revision > revision
+			revision = max(revision, p.Revision)
+			a.frames(sal.AppendPaths(nil, &p))
+			if c.peerRevision != revision || newer && p.Mode <= 3 && c.peerMode != Mode(p.Mode) || c.peerMode > ModeRedundant {
+				t.Fatalf("revision %d, mode %v after %+v", c.peerRevision, c.peerMode, p)
+			}
+			a.frames(sal.AppendChallenge(nil, [8]byte{1}))
+			a.frames(sal.AppendResponse(nil, [8]byte{2}))
+			a.frames(sal.AppendRSYN(nil, sal.RSYNFrame{Verno: rng.Uint64N(9), Flow: 5, Index: uint8(rng.IntN(256))}))
+			c.SetCost(uint8(rng.IntN(256)), uint8(rng.IntN(256)))
+			c.SetState(1e9, uint8(rng.IntN(256)), Parked)
+			c.Moved(1e9, uint8(3+rng.IntN(250)), 0, 0, nil)
+			c.Probe(uint8(rng.IntN(256)))
+			if c.SealPath(1e9, 77, sal.TypeRSYN, nil, a.victim.buf) != nil || c.SealPath(1e9, 0, sal.TypeRSYN, make([]byte, 9), a.victim.buf[:20]) != nil {
+				t.Fatal("sealed what cannot be")
+			}
+		}
+		if c.Err() != nil {
+			t.Fatal(c.Err())
+		}
+		a.frames(sal.AppendAck(nil, uint8(rng.IntN(250)), 0, []sal.PNRange{{First: 1 << 40, Last: 1 << 41}}))
+		if c.Err() == nil {
+			t.Fatal("acknowledged what was never sent")
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/serval-net/serval/internal/flow"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -44,11 +43,16 @@ func TestOutage(t *testing.T) {
 			n.kill(i, false)
 		}
 		back, got := n.now, n.b.got
-		n.run(n.now.Add(5*time.Second), func() bool { return n.b.got > got })
+		n.run(n.now.Add(5*time.Second), func() bool { return n.b.got > got+100<<10 })
 		if took := n.now.Sub(back); took > 450*ms {
 			t.Errorf("%s: resumed after %v", tc.name, took)
 		} else {
 			t.Logf("%s: resumed after %v, %d packets meanwhile", tc.name, took, sent)
+		}
+		for _, e := range []*end{n.a, n.b} {
+			if s := e.conn.Stats().LongestStall; s < 60*time.Second || s > 61*time.Second {
+				t.Errorf("%s: the longest stall was %v", tc.name, s)
+			}
 		}
 		n.run(n.now.Add(20*time.Second), func() bool { return n.b.fin && n.a.conn.Sent() })
 		n.check(t, tc.name, size)
@@ -292,7 +296,7 @@ func TestChaos(t *testing.T) {
 	}
 }
 
-// TestDuplicatesInRedundantMode: the second copy of a byte changes nothing.
+// TestRedundantLoss: the second copy of a byte changes nothing.
 func TestRedundantLoss(t *testing.T) {
 	lossy := road{100e6, 20 * ms, func(f, b *wire) { f.loss, b.loss = 0.02, 0.02 }}
 	const size = 30 << 20
@@ -310,9 +314,7 @@ func TestRedundantLoss(t *testing.T) {
 	n.check(t, "redundant", size)
 	took := n.now.Sub(1e9)
 	t.Logf("took %v, gap %v, %s", took, n.b.gap, n.debug())
-	if n.b.gap > 40*ms || took > 3200*ms {
+	if s := n.b.conn.Stats().LongestStall; n.b.gap > 40*ms || took > 3200*ms || s > n.b.gap {
 		t.Errorf("gap %v, took %v", n.b.gap, took)
 	}
 }
-
-var _ = flow.Never

@@ -20,6 +20,7 @@ type path struct {
 	slow     int    // of flow.Slow, as far as was acted upon
 	cursor   uint64 // redundant mode: what comes next
 	finSent  bool   // and whether the end has
+	quiet    bool   // the last thing on it was such a probe
 	bulk     int    // bytes of stream that came since the last quiet probe
 }
 
@@ -29,9 +30,17 @@ func (p *path) price() uint8 { return max(p.cost, p.peerCost) }
 // carries reports whether data may travel on it, as far as costs go.
 func (p *path) carries() bool { return p.price() != sal.NeverCost }
 
+// FlowAge is for how long flow i has been in its state.
+func (c *Conn) FlowAge(now flow.Time, i uint8) time.Duration {
+	if p := c.path(i); p != nil {
+		return now.Sub(p.since)
+	}
+	return 0
+}
+
 // AddFlow adds a path in state s. Its Index must be its position in the set.
 func (c *Conn) AddFlow(f *flow.Flow, s State) {
-	p := &path{f: f, state: s}
+	p := &path{f: f, state: s, since: f.LastHeard()}
 	if int(f.Index) < len(c.peerCosts) {
 		p.peerCost = c.peerCosts[f.Index]
 	}

@@ -72,12 +72,14 @@ func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Sho
 		return c.forged(err)
 	}
 	to.Commit(n)
+	before := c.rcv.next
 	c.rcv.next += uint64(n)
 	c.rcv.window.arrive(now, n, c.rcv.next, c.rcv.pieces.held, c.longestRTT())
 	c.heard(now, f, pn, len(pkt), n, true)
 	if c.rcv.pieces.len() > 0 || c.rcv.fin {
 		c.rcv.settle(to)
 	}
+	c.onStream(now, before)
 	return nil
 }
 
@@ -99,9 +101,11 @@ func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64
 	if eliciting && h.Type != sal.TypeDgram {
 		off := sal.DecodeOffset(h.Offset, c.rcv.next)
 		var ok bool
+		before := c.rcv.next
 		if ok, kept, err = c.receiveStream(off, plain, buf, h.Type == sal.TypeFIN, to); !ok {
 			return false, err // not acknowledged: it was not taken
 		}
+		c.onStream(now, before)
 		c.rcv.window.arrive(now, len(plain), c.rcv.next, c.rcv.pieces.held, c.longestRTT())
 	}
 	if h.Type == sal.TypeDgram && c.datagram {
@@ -128,7 +132,10 @@ func (c *Conn) heard(now flow.Time, f *flow.Flow, pn uint64, size, n int, elicit
 	newest := pn > f.LargestReceived()
 	f.OnReceived(now, pn, size, eliciting)
 	p := c.paths[f.Index]
-	p.bulk += n
+	if n > 0 {
+		p.bulk += n
+		p.quiet = false
+	}
 	if p.state != Active {
 		c.alive(now, p, false)
 	}
@@ -184,9 +191,11 @@ func (c *Conn) receiveFrames(now flow.Time, on *flow.Flow, b []byte) (eliciting 
 			if f == nil {
 				return false, flow.ErrAckUnsent
 			}
+			una := c.snd.una
 			if err := f.OnAck(now, &fr.Ack, c); err != nil {
 				return false, err
 			}
+			c.onAcks(now, una)
 			if p := c.paths[f.Index]; f.Progress() == now && p.state != Active {
 				c.alive(now, p, true)
 			}

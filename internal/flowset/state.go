@@ -73,12 +73,19 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 	switch s {
 	case Active:
 		p.cursor, p.finSent = c.snd.next, false
+		if p.quiet {
+			p.quiet = false
+			c.in.progress(now, c.longestRTT(), c.rcv.pieces.len() > 0)
+		}
 		if from == Suspect || from == Down {
 			p.f.Resume(now, silentSince)
 		} else {
 			p.f.Resume(now, now)
 		}
 	case Suspect:
+		if p.quiet {
+			c.in.expect(c.lastIn)
+		}
 		p.f.Reinject(c)
 		p.ping = true
 	case Down:

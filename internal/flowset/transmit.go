@@ -265,6 +265,9 @@ func (c *Conn) transmitStream(now flow.Time, p, best *path, buf []byte, budget i
 		n = len(c.seal(f, sal.TypeAck, buf, frames))
 		f.Sent(now, flow.Record{Kind: kind, Size: uint16(n)})
 	}
+	if c.snd.una < c.snd.next {
+		c.out.expect(now)
+	}
 	return n, min(n, seg)
 }
 
