@@ -88,7 +88,8 @@ func (e *egress) find(src netip.Addr) {
 	e.home = holder(all, src)
 	e.alone = true
 	for i := range all {
-		if ifc := &all[i]; ifc.Running && !ifc.Loopback && e.home != nil && ifc.Index != e.home.Index {
+		// One without a carrier counts: its routes stay, and are preferred still.
+		if ifc := &all[i]; !ifc.Loopback && e.home != nil && ifc.Index != e.home.Index {
 			e.alone = false
 		}
 	}
