@@ -89,6 +89,7 @@ func TestIdleOutage(t *testing.T) {
 // TestThousandMoves moves the flows of a connection under load, a thousand times
 // and at both ends.
 func TestThousandMoves(t *testing.T) {
+	long(t)
 	const size = 60 << 20
 	n := roads(5, fastRoad, fastRoad)
 	n.a.bulk(size)
@@ -126,6 +127,7 @@ func TestThousandMoves(t *testing.T) {
 
 // TestFailback: the better path is used again soon after it is back, once.
 func TestFailback(t *testing.T) {
+	long(t)
 	n := roads(1, fastRoad, road{100e6, 40 * ms, nil})
 	n.a.conn.SetMode(ModeFailover)
 	n.a.bulk(0)

@@ -137,6 +137,7 @@ func TestAggregate(t *testing.T) {
 
 // TestPathFails: how long bytes stop coming when one of two paths does.
 func TestPathFails(t *testing.T) {
+	long(t)
 	fast := road{100e6, 20 * ms, nil}
 	for _, tc := range []struct {
 		name string
