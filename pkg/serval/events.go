@@ -59,7 +59,7 @@ type events struct {
 const eventBuffer = 256
 
 // subscribe returns a channel of events of a connection, or of all with nil,
-// that is closed when ctx ends.
+// that is closed when ctx or the node ends.
 func (e *events) subscribe(ctx context.Context, of *link) <-chan Event {
 	c := make(chan Event, eventBuffer)
 	e.mu.Lock()
@@ -68,13 +68,27 @@ func (e *events) subscribe(ctx context.Context, of *link) <-chan Event {
 	}
 	e.subs[c] = of
 	e.mu.Unlock()
-	context.AfterFunc(ctx, func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
+	context.AfterFunc(ctx, func() { e.end(c) })
+	return c
+}
+
+func (e *events) end(c chan Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.subs[c]; ok {
 		delete(e.subs, c)
 		close(c)
-	})
-	return c
+	}
+}
+
+// close ends all subscriptions.
+func (e *events) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for c := range e.subs {
+		delete(e.subs, c)
+		close(c)
+	}
 }
 
 // publish never waits.
@@ -92,11 +106,11 @@ func (e *events) publish(l *link, ev Event) {
 }
 
 // Events returns what happens to the node's connections from now on, until ctx
-// ends. A reader who is more than 256 events behind misses some.
+// or the node ends. A reader who is more than 256 events behind misses some.
 func (n *Node) Events(ctx context.Context) <-chan Event { return n.events.subscribe(ctx, nil) }
 
-// Events returns what happens to the connection from now on, until ctx ends. A
-// reader who is more than 256 events behind misses some.
+// Events returns what happens to the connection from now on, until ctx or the
+// node ends. A reader who is more than 256 events behind misses some.
 func (c *Conn) Events(ctx context.Context) <-chan Event {
 	return c.link.node.events.subscribe(ctx, c.link)
 }

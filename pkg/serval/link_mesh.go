@@ -18,6 +18,8 @@ const (
 	// lostAfter is how many moves go unanswered before the peer is looked for
 	// elsewhere.
 	lostAfter = 2
+	// askAgain is the least time between moves of a flow that gets no answer.
+	askAgain = 500 * time.Millisecond
 )
 
 // reconsider brings the connection's flows in line with the addresses there are
@@ -75,13 +77,19 @@ func (l *link) takeRefuge(now flow.Time, remotes []netip.AddrPort) {
 				live = append(live, want[0])
 			}
 		case !working && (lost || state == flowset.Suspect || state == flowset.Down || p.at.Unanswered() > 2):
-			if n := p.at.Unanswered(); n > 0 && n < 3 && !lost {
-				return // give the move under way a chance
+			moving := p.at.Unanswered() > 0 // and repeats itself
+			if now < p.nextAsk && !lost {
+				l.again = p.nextAsk
+				return // give what is under way a chance
 			}
+			// From another address if there is one, else from the same: the peer
+			// may not know of it any more, as when a NAT changed its mind.
 			refuges := mesh.Refuge(locals, remotes, nil)
 			for k := range refuges {
 				to := l.node.sockets.at(refuges[(k+p.asks)%len(refuges)].Addr)
-				if to != nil && (to.addr != p.at.Local() || lost) {
+				if to != nil && (to.addr != p.at.Local() || len(refuges) == 1 && !moving) {
+					p.nextAsk = now.Add(max(askAgain, 3*p.flow.RTT()))
+					l.again = p.nextAsk
 					l.move(now, i, to, !lost && state != flowset.Parked)
 					return // one flow is enough to go on with
 				}
@@ -263,6 +271,3 @@ func (l *link) stepDeadline() flow.Time {
 	}
 	return t
 }
-
-// settleTime is how long a search for the peer lasts before it is repeated.
-const settleTime = 500 * time.Millisecond

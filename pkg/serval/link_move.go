@@ -27,8 +27,12 @@ func fresh() (n [8]byte) {
 	return n
 }
 
-// in describes the packet that is being received.
-func (l *link) in(now flow.Time) moveIn {
+// in describes the packet that is being received, for flow p.
+func (l *link) in(now flow.Time, p *path) moveIn {
+	if l.came.from != p.at.Remote() && !l.came.counted {
+		p.at.Heard(l.came.from, l.came.size)
+	}
+	l.came.counted = true
 	return moveIn{Now: now, At: l.came.to.LocalAddr(), From: l.came.from, Size: l.came.size,
 		Known: l.knows(l.came.from), Fresh: [2]rsyn.Token{fresh(), fresh()}}
 }
@@ -111,7 +115,7 @@ func (l *link) RSYN(now flow.Time, f *flow.Flow, r *sal.RSYNFrame) {
 	if here := l.node.sockets.at(l.came.to.LocalAddr()); here != nil && here.usable() && p.follow(now, r.Verno, here.addr) {
 		l.move(now, i, here, false)
 	}
-	l.act(now, i, p.at.RSYN(l.in(now), r.Verno, r.Nonce))
+	l.act(now, i, p.at.RSYN(l.in(now, p), r.Verno, r.Nonce))
 }
 
 // follow reports whether to move to where the peer's RSYN came: it reaches us
@@ -129,21 +133,23 @@ func (p *path) follow(now flow.Time, verno uint64, here netip.AddrPort) bool {
 
 // Challenge implements flowset.Control.
 func (l *link) Challenge(now flow.Time, f *flow.Flow, c [8]byte) {
-	l.act(now, int(f.Index), l.paths[f.Index].at.Challenge(l.in(now), c))
+	p := &l.paths[f.Index]
+	l.act(now, int(f.Index), p.at.Challenge(l.in(now, p), c))
 }
 
 // Response implements flowset.Control.
 func (l *link) Response(now flow.Time, f *flow.Flow, x [8]byte) {
-	l.act(now, int(f.Index), l.paths[f.Index].at.Response(l.in(now), x))
+	p := &l.paths[f.Index]
+	l.act(now, int(f.Index), p.at.Response(l.in(now, p), x))
 }
 
 // Newest implements flowset.Control: the latest packet of a flow came from
 // somewhere else than the flow is known to be. A NAT may have bound it anew.
 func (l *link) Newest(now flow.Time, f *flow.Flow) {
 	p := &l.paths[f.Index]
-	if l.came.from != p.remote {
+	if l.came.from != p.remote || p.at.Asking() {
 		p.at.SetRTT(f.RTT())
-		l.act(now, int(f.Index), p.at.Newest(l.in(now)))
+		l.act(now, int(f.Index), p.at.Newest(l.in(now, p)))
 	}
 }
 

@@ -24,7 +24,7 @@ func (l *link) receive(data []byte, seg int, id sal.FlowID, came arrival) (rest 
 			break
 		}
 		s.hint = len(data) - len(pkt)
-		l.came.size = len(pkt)
+		l.came.size, l.came.counted = len(pkt), false
 		switch err := l.set.Receive(now, f, pkt, s); err {
 		case nil:
 			l.opening.confirmed()

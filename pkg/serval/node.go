@@ -168,6 +168,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.finder.close()
 	n.openers.stop()
 	n.sockets.close()
+	n.events.close()
 	n.wg.Wait()
 	n.stack.Close()
 	return n.cfg.release()

@@ -13,14 +13,15 @@ import (
 
 // path is one flow of a connection and where its packets go.
 type path struct {
-	flow   *flow.Flow
-	socket underlay.Socket // by which data leaves
-	remote netip.AddrPort  // to which
-	at     rsyn.Machine[netip.AddrPort]
-	shared *pair
-	began  flow.Time
-	moves  int // of this end
-	asks   int // moves tried since the last that was confirmed
+	flow    *flow.Flow
+	socket  underlay.Socket // by which data leaves
+	remote  netip.AddrPort  // to which
+	at      rsyn.Machine[netip.AddrPort]
+	shared  *pair
+	began   flow.Time
+	moves   int       // of this end
+	nextAsk flow.Time // when to try another, if nothing answers
+	asks    int       // moves tried since the last that was confirmed
 
 	// of the peer's last RSYN: see follow
 	peerVerno uint64
@@ -40,6 +41,8 @@ type arrival struct {
 	from netip.AddrPort
 	to   underlay.Socket
 	size int // of the datagram
+
+	counted bool // the flow's machine knows of the datagram
 }
 
 // addPath appends a flow; its index is its position. The caller holds mu.
