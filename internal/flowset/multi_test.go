@@ -55,6 +55,12 @@ func roads(seed uint64, rs ...road) *net {
 // kill makes path i swallow everything, or heals it.
 func (n *net) kill(i int, dead bool) { n.fwd[i].dead, n.back[i].dead = dead, dead }
 
+// every does something now and again.
+func (n *net) every(d time.Duration, do func()) {
+	do()
+	n.at(n.now.Add(d), func() { n.every(d, do) })
+}
+
 // settle runs until t after the start and begins a measurement.
 func (n *net) settle(d time.Duration) {
 	n.run(n.now.Add(d), never)
@@ -105,17 +111,20 @@ func TestAggregate(t *testing.T) {
 		{"equal", fast, 0.98, nil},
 		{"100 Mbit/s, 20 ms and 20 Mbit/s, 160 ms", road{20e6, 160 * ms, nil}, 0.95, nil},
 		{"100 Mbit/s, 20 ms and 5 Mbit/s, 60 ms", road{5e6, 60 * ms, nil}, 0.95, nil},
-		{"500 Mbit/s, 10 ms and", road{500e6, 10 * ms, nil}, 0.95, nil},
+		{"100 Mbit/s, 20 ms and 500 Mbit/s, 10 ms", road{500e6, 10 * ms, nil}, 0.95, nil},
 		{"loss of 5 % on one", road{100e6, 20 * ms, func(f, b *wire) { f.loss, b.loss = 0.05, 0.05 }}, 0, nil},
 		{"delay of 400 ms on one", road{10e6, 400 * ms, nil}, 0, nil},
 		{"bloat of 400 ms on one", fast, 0, func(n *net) { n.fwd[1].delay += 400 * ms }},
 		{"queue of 400 ms on one", fast, 0, func(n *net) { n.fwd[1].rate, n.fwd[1].queue = 1e6/8, 50e3 }},
-		{"flapping", fast, 0, func(n *net) {
-			var flap func()
-			up := true
-			flap = func() { up = !up; n.kill(1, !up); n.at(n.now.Add(300*ms), flap) }
-			flap()
+		{"delay of one up to 100 ms", fast, 0, func(n *net) {
+			n.every(150*ms, func() { n.fwd[1].delay = time.Duration(n.fwd[1].rng.IntN(int(100 * ms))) })
 		}},
+		{"rate of one from 2 % up", fast, 0, func(n *net) {
+			n.every(200*ms, func() { n.fwd[1].rate = 100e6 / 8 * (0.02 + n.fwd[1].rng.Float64()) })
+		}},
+		{"packets of one in lumps of 100 ms", road{100e6, 20 * ms, func(f, b *wire) { f.lump, b.lump = 100*ms, 100*ms }}, 0, nil},
+		{"flapping every 300 ms", fast, 0, func(n *net) { n.every(300*ms, func() { n.kill(1, !n.fwd[1].dead) }) }},
+		{"flapping every 50 ms", fast, 0, func(n *net) { n.every(50*ms, func() { n.kill(1, !n.fwd[1].dead) }) }},
 	} {
 		n := roads(1, fast, tc.other)
 		n.a.bulk(0)
@@ -131,6 +140,35 @@ func TestAggregate(t *testing.T) {
 		t.Logf("%-40s %.1f Mbit/s (better alone %.1f, wanted %.1f), gap %v %s", tc.name, got/1e6, best/1e6, want/1e6, n.b.gap, n.debug())
 		if got < want {
 			t.Errorf("%s: %.1f Mbit/s, want %.1f", tc.name, got/1e6, want/1e6)
+		}
+	}
+}
+
+// TestNoHarm: in the other modes, too, a bad second path costs next to nothing.
+func TestNoHarm(t *testing.T) {
+	long(t)
+	fast := road{100e6, 20 * ms, nil}
+	for _, tc := range []struct {
+		name string
+		mode Mode
+		bad  road
+		flap bool
+	}{
+		{"loss of 5 %", ModeRedundant, road{100e6, 20 * ms, func(f, b *wire) { f.loss, b.loss = 0.05, 0.05 }}, false},
+		{"slow", ModeRedundant, road{5e6, 100 * ms, nil}, false},
+		{"flapping", ModeRedundant, fast, true},
+		{"loss of 5 %", ModeFailover, road{100e6, 20 * ms, func(f, b *wire) { f.loss, b.loss = 0.05, 0.05 }}, false},
+		{"flapping", ModeFailover, fast, true},
+	} {
+		n := roads(1, fast, tc.bad)
+		n.a.conn.SetMode(tc.mode)
+		n.a.bulk(0)
+		n.settle(1500 * ms)
+		if tc.flap {
+			n.every(300*ms, func() { n.kill(1, !n.fwd[1].dead) })
+		}
+		if got := n.goodput(5 * time.Second); got < 0.97*95.6e6 {
+			t.Errorf("%v, %s: %.1f Mbit/s", tc.mode, tc.name, got/1e6)
 		}
 	}
 }
