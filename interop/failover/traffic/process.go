@@ -25,7 +25,7 @@ const (
 	Stop    = "stop"   // DURATION to wait for the end: Record of a client, []Record of a server
 	Touch   = "touch"  // DURATION to wait for echoes: Touched
 	Move    = "move"   // COUNT INTERFACE...: Moved
-	Memory  = "memory" // bytes of heap and stacks in use, an integer
+	Memory  = "memory" // bytes of heap and stacks in use, less the client's record
 	Details = "detail" // a string, for people
 )
 
@@ -70,7 +70,8 @@ func serve(t Transport, arg string) error {
 	go s.accept(l)
 	say(Ready, addrs)
 	return obey(map[string]func(args []string) any{
-		Stop: func([]string) any { return s.records() },
+		Stop:   func([]string) any { return s.records() },
+		Memory: func([]string) any { return memory() },
 		Details: func([]string) any {
 			var all []string
 			for _, r := range s.records() {
@@ -91,6 +92,7 @@ func dial(t Transport, spec Spec) error {
 	say(Ready, nil)
 	return obey(map[string]func(args []string) any{
 		Stop:    func(args []string) any { return c.finish(duration(args)) },
+		Memory:  func([]string) any { return memory() - c.rec.size() },
 		Touch:   func(args []string) any { return c.touch(duration(args)) },
 		Details: func([]string) any { return oneLine(c.detail()) },
 		Move: func(args []string) any {
@@ -102,7 +104,6 @@ func dial(t Transport, spec Spec) error {
 
 // obey executes the commands of the standard input.
 func obey(commands map[string]func(args []string) any) error {
-	commands[Memory] = func([]string) any { return memory() }
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		words := strings.Fields(lines.Text())
@@ -131,7 +132,7 @@ func duration(args []string) time.Duration {
 	return d
 }
 
-// memory returns the bytes that live objects and stacks use.
+// memory returns the bytes that live objects and stacks use, records included.
 func memory() uint64 {
 	var m runtime.MemStats
 	runtime.GC()

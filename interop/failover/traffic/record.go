@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,6 +101,13 @@ func (r *recorder) failed(err error) {
 	if r.rec.Error == "" {
 		r.rec.Error = err.Error()
 	}
+}
+
+// size is the memory that the record itself takes, which grows with time.
+func (r *recorder) size() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return uint64(cap(r.rec.Samples)) * uint64(unsafe.Sizeof(Sample{}))
 }
 
 func (r *recorder) ended() {
