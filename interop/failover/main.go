@@ -49,7 +49,7 @@ func run() error {
 	systems := flag.String("systems", "*", "comma-separated patterns of the systems to run")
 	runs := flag.Int("runs", 0, "runs per case and system (default 5, with -quick 1)")
 	out := flag.String("out", "out/failover.jsonl", "file for the results, one JSON object per line")
-	timelines := flag.String("timelines", "", "directory for what happened when in each run, as JSON")
+	timelines := flag.String("timelines", "", "directory for what happened when in each run, as JSON and SVG")
 	list := flag.Bool("list", false, "print the cases and their systems, and run nothing")
 	flag.Parse()
 	if flag.NArg() > 0 {

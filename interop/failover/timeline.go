@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/failover/rig"
+	"github.com/serval-net/serval/interop/plot"
 )
 
 // timeline is what happened in one run, for people and plots. Times are in ms
@@ -36,7 +37,7 @@ const (
 	dirPerms = 0o755
 )
 
-// write saves the scene's timeline if that was asked for.
+// write saves the scene's timeline, as JSON and drawn, if that was asked for.
 func (s *scene) write(o rig.Outcome) error {
 	if s.bench.timelines == "" {
 		return nil
@@ -68,7 +69,33 @@ func (s *scene) write(o rig.Outcome) error {
 	if err := os.MkdirAll(s.bench.timelines, dirPerms); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(s.bench.timelines, name+".json"), b, 0o644)
+	name = filepath.Join(s.bench.timelines, name)
+	if err := os.WriteFile(name+".json", b, 0o644); err != nil {
+		return err
+	}
+	drawing, err := os.Create(name + ".svg")
+	if err != nil {
+		return err
+	}
+	defer drawing.Close()
+	return t.figure().Write(drawing)
+}
+
+// figure draws the timeline.
+func (t *timeline) figure() *plot.Figure {
+	seconds := float64(len(t.Mbit)) * bucket.Seconds()
+	f := &plot.Figure{
+		Title:    t.Case + ": " + t.System,
+		Subtitle: "arrivals of a stream " + t.Kind,
+		Length:   seconds,
+		Panels: []plot.Panel{{Title: "received by the application", Unit: "Mbit/s", Lines: []plot.Line{
+			{Name: t.System, Step: bucket.Seconds(), Values: t.Mbit},
+		}}},
+	}
+	for _, m := range t.Marks {
+		f.Marks = append(f.Marks, plot.Mark{At: min(m.At/1000, seconds), Label: m.What})
+	}
+	return f
 }
 
 // fresh numbers the timelines of one name.
