@@ -30,7 +30,11 @@ var (
 )
 
 // early is how long before a failure a gap may begin to count as caused by it.
-const early = 100 * time.Millisecond
+// Those that begin late after it are the machine's or the remaining path's.
+const (
+	early = 100 * time.Millisecond
+	late  = time.Second
+)
 
 // twoPaths are two equal ones.
 var twoPaths = lab.Topology{Paths: []lab.Path{good, good}}
@@ -83,7 +87,7 @@ func (b *bench) gap(ctx context.Context, name, system, policy string, kind traff
 	if arrived == nil {
 		return 0, err
 	}
-	return traffic.Gap(arrived, broken-early, end), err
+	return traffic.Gap(arrived, broken-early, broken+late, end), err
 }
 
 // anyGroup measures the worst gap of all failures of a single path.

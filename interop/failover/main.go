@@ -9,9 +9,9 @@
 //	go run ./interop/failover -quick
 //	go run ./interop/failover -cases 'gap-linkdown-*' -systems serval,mptcp -runs 3
 //
-// Gaps are the longest time in which nothing reached the application, in ms. One
-// as long as was observed, some seconds, means that the connection did not
-// recover.
+// Gaps are the longest time in which nothing reached the application, in ms, that
+// began within a second of the failure. One as long as was observed, some seconds,
+// means that the connection did not recover.
 package main
 
 import (

@@ -61,6 +61,11 @@ func (s *scene) write(o rig.Outcome) error {
 		}
 		last = x.At
 	}
+	for _, m := range s.marks {
+		for len(t.Mbit) <= int((m.At-s.From)/bucket) {
+			t.Mbit = append(t.Mbit, 0)
+		}
+	}
 	b, err := json.Marshal(t)
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func (c cell) run(ctx context.Context, system string, t times) (gap time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	gap = traffic.Gap(o.Arrived(c.kind), broken-early, end)
+	gap = traffic.Gap(o.Arrived(c.kind), broken-early, end, end)
 	if err := traffic.Exact(o.Client, o.Server); err != nil {
 		return gap, err
 	}

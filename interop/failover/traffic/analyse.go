@@ -35,10 +35,10 @@ func Exact(client, server Record) error {
 	return nil
 }
 
-// Gap returns the longest time without an arrival that touches the interval. A
-// gap that began before it counts whole; the interval's end counts as an
-// arrival.
-func Gap(s []Sample, from, to time.Duration) time.Duration {
+// Gap returns the longest time without an arrival that touches the interval from
+// from to to and had begun at begun: later ones have other causes. A gap that
+// began before the interval counts whole; the interval's end counts as an arrival.
+func Gap(s []Sample, from, begun, to time.Duration) time.Duration {
 	first := sort.Search(len(s), func(i int) bool { return s[i].At >= from })
 	last := from
 	if first > 0 {
@@ -46,11 +46,14 @@ func Gap(s []Sample, from, to time.Duration) time.Duration {
 	}
 	var gap time.Duration
 	for _, x := range s[first:] {
-		if x.At > to {
+		if x.At > to || last > begun {
 			break
 		}
 		gap = max(gap, x.At-last)
 		last = x.At
+	}
+	if last > begun {
+		return gap
 	}
 	return max(gap, to-last)
 }

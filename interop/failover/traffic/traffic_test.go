@@ -103,16 +103,18 @@ func TestDiffersFindsTheFirstWrongByte(t *testing.T) {
 func TestGapAndRate(t *testing.T) {
 	const ms = time.Millisecond
 	s := []Sample{{10 * ms, 1000}, {20 * ms, 1000}, {90 * ms, 1000}, {100 * ms, 1000}}
-	for _, c := range []struct{ from, to, want time.Duration }{
-		{0, 110 * ms, 70 * ms},         // between arrivals
-		{0, 200 * ms, 100 * ms},        // the end counts
-		{50 * ms, 110 * ms, 70 * ms},   // a gap that began before counts whole
-		{95 * ms, 101 * ms, 10 * ms},   // so does the last
-		{300 * ms, 400 * ms, 300 * ms}, // nothing since
-		{-50 * ms, 15 * ms, 60 * ms},   // nothing before
+	for _, c := range []struct{ from, begun, to, want time.Duration }{
+		{0, 110 * ms, 110 * ms, 70 * ms},         // between arrivals
+		{0, 200 * ms, 200 * ms, 100 * ms},        // the end counts
+		{0, 15 * ms, 200 * ms, 10 * ms},          // what begins later does not
+		{0, 20 * ms, 200 * ms, 70 * ms},          // but what has begun does, whole
+		{50 * ms, 110 * ms, 110 * ms, 70 * ms},   // a gap that began before counts whole
+		{95 * ms, 101 * ms, 101 * ms, 10 * ms},   // so does the last
+		{300 * ms, 400 * ms, 400 * ms, 300 * ms}, // nothing since
+		{-50 * ms, 15 * ms, 15 * ms, 60 * ms},    // nothing before
 	} {
-		if got := Gap(s, c.from, c.to); got != c.want {
-			t.Errorf("Gap(%v, %v) = %v, want %v", c.from, c.to, got, c.want)
+		if got := Gap(s, c.from, c.begun, c.to); got != c.want {
+			t.Errorf("Gap(%v, %v, %v) = %v, want %v", c.from, c.begun, c.to, got, c.want)
 		}
 	}
 	for _, c := range []struct{ works, to, want time.Duration }{
