@@ -33,6 +33,11 @@ const daemonTimeout = 5 * time.Second
 //	SERVAL_LISTEN    addresses for data, ip:port with commas between; port 0 for any
 //	SERVAL_POLICY    how connections use their paths: see ParsePolicy
 //	SERVAL_COST      what interfaces cost, such as "wwan*=10,usb0=never"
+//	SERVAL_RENDEZVOUS  nodes where two ends that both moved meet, ip:port with
+//	                 commas between
+//	SERVAL_RENDEZVOUS
+//	                 where ends of a connection that both moved meet, ip:port with
+//	                 commas between, beside what the resolver knows
 //	SERVAL_SERVICES  instances to know beside the others: see resolver.FromEnv
 //
 // Without a token, a servald that runs on this host is asked for a membership
@@ -50,7 +55,10 @@ func ConfigFromEnv() (Config, error) {
 
 func (c Config) fromEnv() (Config, error) {
 	var err error
-	if c.Listen, err = listenFromEnv(); err != nil {
+	if c.Listen, err = addrsFromEnv("SERVAL_LISTEN"); err != nil {
+		return c, err
+	}
+	if c.Rendezvous, err = addrsFromEnv("SERVAL_RENDEZVOUS"); err != nil {
 		return c, err
 	}
 	if token := os.Getenv("SERVAL_TOKEN"); token != "" {
@@ -113,11 +121,12 @@ func answers(path string) bool {
 	return true
 }
 
-func listenFromEnv() (list []netip.AddrPort, err error) {
-	for _, s := range commas(os.Getenv("SERVAL_LISTEN")) {
+// addrsFromEnv reads a list of addresses from a variable.
+func addrsFromEnv(name string) (list []netip.AddrPort, err error) {
+	for _, s := range commas(os.Getenv(name)) {
 		a, err := netip.ParseAddrPort(s)
 		if err != nil {
-			return nil, fmt.Errorf("SERVAL_LISTEN: %q is not an address; write ip:port, such as 192.0.2.1:0", s)
+			return nil, fmt.Errorf("%s: %q is not an address; write ip:port, such as 192.0.2.1:4000", name, s)
 		}
 		list = append(list, a)
 	}
