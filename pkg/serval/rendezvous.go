@@ -3,6 +3,7 @@ package serval
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,7 +83,7 @@ func (n *Node) datagram(b *underlay.Batch, pkt []byte) {
 	case d.Noise[0] == kindMeet && n.cfg.ServeRendezvous:
 		n.meeting.meet(b, d.Source, name, rest)
 	case d.Noise[0] == kindMet:
-		n.met(b, rest)
+		n.met(b, name, rest)
 	}
 }
 
@@ -147,7 +148,7 @@ func pass(by underlay.Socket, source sal.FlowID, name [16]byte, from netip.AddrP
 
 // met takes a packet that a rendezvous passed on as if it had come from where the
 // rendezvous saw it. It is sealed, or it is nothing.
-func (n *Node) met(b *underlay.Batch, body []byte) {
+func (n *Node) met(b *underlay.Batch, name [16]byte, body []byte) {
 	if len(body) < 1 {
 		return
 	}
@@ -165,6 +166,22 @@ func (n *Node) met(b *underlay.Batch, body []byte) {
 		return
 	}
 	if e := n.flows.Lookup(id); e != nil && e.link != nil {
+		if slices.Contains(n.rendezvous(), b.From) {
+			e.link.metAt(name, from)
+		}
 		e.link.receive(pkt, len(pkt), id, arrival{from: from, to: b.Socket})
 	}
+}
+
+// metAt takes a rendezvous at its word that the peer is at an address: neither
+// end could else answer the other, as neither has proven where it is. The name
+// shows that the peer was there, or somebody who saw it go.
+func (l *link) metAt(name [16]byte, at netip.AddrPort) {
+	const most = 4
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if name != l.joiner.Rendezvous() || slices.Contains(l.hints, at) {
+		return
+	}
+	l.hints = append([]netip.AddrPort{at}, l.hints[:min(len(l.hints), most-1)]...)
 }
