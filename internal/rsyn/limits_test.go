@@ -130,3 +130,44 @@ func TestCrowded(t *testing.T) {
 		t.Errorf("event %v, remote %d", o.Event, m.Remote())
 	}
 }
+
+// TestStrangersFallSilent: two who have both moved, and hear each other from
+// where neither believes the other to be, do not go on and on about it.
+func TestStrangersFallSilent(t *testing.T) {
+	l, r := New(1, 2), New(2, 1)
+	l.Move(0, 3, Token{1}, false)
+	first := r.Move(0, 4, Token{2}, false)
+	queue := []Packet[int]{first.Packets[0]}
+	queue[0].To = 3
+	n := 0
+	for ; len(queue) > 0 && n < 100; n++ {
+		k := queue[0]
+		queue = queue[1:]
+		m := &l
+		if k.To == 4 {
+			m = &r
+		}
+		in := In[int]{At: k.To, From: k.From, Size: k.Size, Fresh: [2]Token{{3, byte(n)}, {4, byte(n)}}}
+		m.Heard(k.From, k.Size)
+		var out []Out[int]
+		if k.HasRSYN {
+			out = append(out, m.RSYN(in, k.Verno, k.Nonce))
+		}
+		if k.HasChallenge {
+			out = append(out, m.Challenge(in, k.Challenge))
+		}
+		if k.HasResponse {
+			out = append(out, m.Response(in, k.Response))
+		}
+		for _, o := range append(out, m.Newest(in)) {
+			for _, p := range o.Packets[:o.N] {
+				if p.To == 3 || p.To == 4 {
+					queue = append(queue, p)
+				}
+			}
+		}
+	}
+	if n > 20 {
+		t.Errorf("%d packets and more", n)
+	}
+}

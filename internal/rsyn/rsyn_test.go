@@ -164,14 +164,12 @@ a: Confirmed
 b2>a2 RESPONSE
 a: RemoteMoved
 b2>a1 CHALLENGE lost
-a2>b2 RSYN 1 CHALLENGE RESPONSE
+a2>b2 CHALLENGE RESPONSE
 a2>b2 RESPONSE
 b: RemoteMoved
 a2>b1 CHALLENGE lost
-b2>a2 CHALLENGE RESPONSE
 b2>a2 RESPONSE
-b2>a1 CHALLENGE lost
-a2>b2 RESPONSE`,
+b2>a1 CHALLENGE lost`,
 	}, {
 		name: "a soft move: data stays until the answer",
 		play: func(p *pair) {

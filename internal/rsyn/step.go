@@ -36,7 +36,8 @@ func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 	if verno == m.peerVerno && m.bug == bugSilent {
 		return o
 	}
-	if verno != m.peerVerno {
+	news := verno != m.peerVerno
+	if news {
 		m.peerVerno = verno
 		m.asked = [maxAsked]question[A]{}
 		m.settled = m.proven && in.From == m.remote
@@ -46,13 +47,15 @@ func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 		if m.bug == bugNoChallenge {
 			m.adopt(&o, in.Now, in.From)
 		} else {
-			m.inquire(&o, in)
+			news = m.inquire(&o, in) || news
 		}
 	}
 	if m.moving && m.bug == bugDropOwn {
 		m.moving = false
 	}
-	if m.moving {
+	// One who has moved too hears of it, but not each time: it answers alike, and
+	// while neither believes the other they would never stop.
+	if m.moving && news {
 		o.to(m.local, in.From).announce(m.verno, m.nonce)
 	}
 	m.finish(&o, in)
