@@ -1,5 +1,6 @@
 # make            builds bin/servald and the example programs
-# make demo       a cluster on loopback: discovery, transfer, failover, a table
+# make demo       discovery, transfer, killed replicas; downloads while the network breaks
+# make demos      every scenario of moves and failures, with a plot of each (root)
 # make test       everything that must pass; make race, lint, cross are the rest
 # make bench      tables against TCP, TLS, QUIC and WireGuard (root: namespaces)
 # make bench-failover, make matrix   what connections do while networks break (root)
@@ -13,7 +14,7 @@ FUZZ    ?= 10s
 export GOFLAGS := -mod=mod
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo test race fuzz lint cross bench bench-quick bench-failover matrix table setup clean
+.PHONY: all build demo demos test race fuzz lint cross bench bench-quick bench-failover matrix table setup clean
 
 all: build
 
@@ -28,6 +29,12 @@ $(BIN)/greeter: $(SOURCES)
 
 demo: build
 	./scripts/demo.sh
+
+# All scenarios of docs/demos.md, about five minutes; DEMOS="vm roaming" for some.
+DEMOS ?= all
+demos: setup
+	$(GO) build -trimpath -o $(BIN)/demo ./interop/demo
+	$(BIN)/demo -out $(OUT) $(DEMOS)
 
 test: setup
 	$(GO) vet ./...

@@ -24,6 +24,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/serval-net/serval/interop/lab"
 	"github.com/serval-net/serval/interop/scenario"
 )
 
@@ -72,13 +73,24 @@ func run() error {
 		return err
 	}
 	var failures []error
+	var done []outcome
 	for _, name := range wanted {
-		if err := show(ctx, name, *out); err != nil {
-			failures = append(failures, fmt.Errorf("%s: %w", name, err))
+		t, err := show(ctx, name, *out)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+			failures = append(failures, err)
+			fmt.Println(err)
 		}
+		done = append(done, outcome{name, t, err})
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
+		if errors.Is(err, lab.ErrUnavailable) {
+			return err // the others would fail likewise
+		}
+	}
+	if len(done) > 1 {
+		fmt.Printf("\n%s", overview(done))
 	}
 	return errors.Join(failures...)
 }
@@ -106,10 +118,10 @@ func load(name string) (*scenario.Scenario, error) {
 
 // show runs a scenario and leaves its files. They are written even if it failed,
 // to see how.
-func show(ctx context.Context, name, dir string) error {
+func show(ctx context.Context, name, dir string) (*scenario.Timeline, error) {
 	s, err := load(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	short := strings.TrimSuffix(filepath.Base(name), ".txt")
 	if s.Title == "" {
@@ -118,13 +130,13 @@ func show(ctx context.Context, name, dir string) error {
 	fmt.Printf("\n%s (%.0f s)\n", s.Title, s.End.Seconds())
 	t, summary, err := play(ctx, s)
 	if t == nil {
-		return err
+		return nil, err
 	}
 	base := filepath.Join(dir, "demo-"+short)
 	figure := t.Figure()
 	figure.Subtitle = summary
 	fmt.Printf("%s\n%s%s\n", t.Table(), summaryLine(summary), base+".svg")
-	return errors.Join(err, t.WriteFile(base+".json"), writeFigure(base+".svg", figure))
+	return t, errors.Join(err, t.WriteFile(base+".json"), writeFigure(base+".svg", figure))
 }
 
 func summaryLine(s string) string {

@@ -63,7 +63,25 @@ func play(ctx context.Context, s *scenario.Scenario) (*scenario.Timeline, string
 	}
 	summary, err := cast.collect(t)
 	t.Measure()
+	if silent := ended(t); err == nil && silent != nil {
+		err = silent
+		summary = "FAILED: " + err.Error()
+	}
 	return t, summary, err
+}
+
+// ended says which streams received nothing in the end, though the network worked.
+func ended(t *scenario.Timeline) (err error) {
+	last := map[string]scenario.Effect{}
+	for _, e := range t.Effects {
+		last[e.Series] = e
+	}
+	for name, e := range last {
+		if e.After == 0 {
+			err = errors.Join(err, fmt.Errorf("%s: nothing was received any more at the end", name))
+		}
+	}
+	return err
 }
 
 // cast is the processes of a run.

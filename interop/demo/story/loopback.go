@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,7 +54,8 @@ func (l *loopback) notes() []string {
 	return []string{
 		"Not shown, for it takes root: a cable pulled, packets that vanish on one path only, addresses",
 		"that no longer exist, limited rates. Instead addresses were drained, as before maintenance, and",
-		"the server's processes stopped, which silences both paths. Run it as root to see the rest.",
+		"the server's processes stopped (SIGSTOP), which silences both paths. Run it as root, on a Linux",
+		"with iptables, to see the rest.",
 	}
 }
 
@@ -76,6 +76,7 @@ func (l *loopback) places() [3]place {
 
 // pace is 40 Mbit/s.
 func (l *loopback) pace() int64           { return 40e6 / 8 }
+func (l *loopback) capacity() float64     { return 100 }
 func (l *loopback) length() time.Duration { return 17 * time.Second }
 func (l *loopback) close()                {}
 
@@ -103,8 +104,8 @@ func (l *loopback) happenings() []happening {
 	return []happening{
 		{2 * time.Second, "client drains " + clientAddrs[0], drain(c.client, "--timeout", "5s", clientAddrs[0])},
 		{4 * time.Second, clientAddrs[0] + " used again", drain(c.client, "--undo", clientAddrs[0])},
-		{6 * time.Second, "server's processes stopped", l.signal(syscall.SIGSTOP)},
-		{7500 * time.Millisecond, "and continued", l.signal(syscall.SIGCONT)},
+		{6 * time.Second, "server frozen", l.signal(syscall.SIGSTOP)},
+		{7500 * time.Millisecond, "server goes on", l.signal(syscall.SIGCONT)},
 		{10 * time.Second, "both ends drain an address", ends([]string{"--timeout", "5s", clientAddrs[1]}, []string{"--timeout", "5s", serverAddrs[1]})},
 		{13 * time.Second, "both used again", ends([]string{"--undo", clientAddrs[1]}, []string{"--undo", serverAddrs[1]})},
 	}
@@ -154,31 +155,46 @@ func (l *loopback) play(ctx context.Context) (*scenario.Timeline, error) {
 // enter adds what the flows at each of the client's addresses have received, for
 // there are no interfaces to ask.
 func (l *loopback) enter(t *scenario.Timeline, samples []sample) {
-	bins := int(t.Length / t.Bin)
+	type flow struct {
+		conn  string
+		index uint8
+	}
+	last := map[flow]uint64{}
+	series := map[string]*carried{}
 	for _, addr := range clientAddrs {
-		s := scenario.Series{Name: "at " + addr, Kind: scenario.Path, Bytes: make([]uint64, bins)}
-		var last uint64
-		for i, one := range samples {
-			total := uint64(0)
-			for _, c := range one.conns {
-				for _, f := range c.Flows {
-					if f.Local.Addr().String() == addr {
-						total += f.BytesReceived
-					}
+		series[addr] = &carried{timeline: t, bins: make([]float64, int(t.Length/t.Bin))}
+	}
+	for i, one := range samples {
+		for _, c := range one.conns {
+			for _, f := range c.Flows {
+				key := flow{c.ID, f.Index}
+				if to := series[f.Local.Addr().String()]; to != nil && i > 0 {
+					to.add(samples[i-1].at, one.at, f.BytesReceived-last[key])
 				}
+				last[key] = f.BytesReceived
 			}
-			if i > 0 && total > last {
-				from, to := l.bin(t, samples[i-1].at), l.bin(t, one.at)
-				for bin := max(from, 0); bin < min(to, bins); bin++ {
-					s.Bytes[bin] += (total - last) / uint64(to-from)
-				}
-			}
-			last = cmp.Or(total, last)
+		}
+	}
+	for _, addr := range clientAddrs {
+		s := scenario.Series{Name: "at " + addr, Kind: scenario.Path}
+		for _, n := range series[addr].bins {
+			s.Bytes = append(s.Bytes, uint64(n))
 		}
 		t.Series = append(t.Series, s)
 	}
 }
 
-func (l *loopback) bin(t *scenario.Timeline, at time.Time) int {
-	return int(at.Sub(t.Start).Seconds() * 1000 / t.Bin)
+// carried is bytes over time.
+type carried struct {
+	timeline *scenario.Timeline
+	bins     []float64
+}
+
+// add spreads bytes over the time in which they came.
+func (c *carried) add(from, to time.Time, n uint64) {
+	bin := func(at time.Time) float64 { return at.Sub(c.timeline.Start).Seconds() * 1000 / c.timeline.Bin }
+	first, end := bin(from), bin(to)
+	for i := max(int(first), 0); i < len(c.bins) && float64(i) < end; i++ {
+		c.bins[i] += float64(n) * max(min(end, float64(i+1))-max(first, float64(i)), 0) / (end - first)
+	}
 }

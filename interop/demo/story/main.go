@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/lab"
-	"github.com/serval-net/serval/interop/scenario"
 )
 
 func main() {
@@ -104,25 +103,7 @@ func tell(ctx context.Context, c *cluster, out string, simulate bool) error {
 	for _, note := range s.notes() {
 		say("%s", note)
 	}
-	return errors.Join(err, leave(t, downloads, out))
-}
-
-// leave writes the timeline and the plot.
-func leave(t *scenario.Timeline, downloads []*download, out string) error {
-	if err := t.WriteFile(out[:len(out)-len(filepath.Ext(out))] + ".json"); err != nil {
-		return err
-	}
-	figure := t.Figure()
-	figure.Subtitle = subtitle(downloads)
-	file, err := os.Create(out)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(figure.Write(file), file.Close()); err != nil {
-		return err
-	}
-	say("The plot of it is %s", out)
-	return nil
+	return errors.Join(err, leave(t, s.capacity(), downloads, out))
 }
 
 // warm is how long the downloads run before something happens.

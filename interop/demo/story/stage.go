@@ -19,6 +19,7 @@ type stage interface {
 	about() string         // for people
 	places() [3]place      // third, server, client
 	pace() int64           // of each download, bytes per second; 0 is what the network carries
+	capacity() float64     // of all paths together, Mbit/s
 	length() time.Duration // of the story
 	notes() []string       // what could not be shown
 	play(context.Context) (*scenario.Timeline, error)
@@ -74,6 +75,7 @@ func (n *namespaces) places() [3]place {
 }
 
 func (n *namespaces) pace() int64                        { return 0 }
+func (n *namespaces) capacity() float64                  { return 100 }
 func (n *namespaces) length() time.Duration              { return n.scenario.End }
 func (n *namespaces) notes() []string                    { return nil }
 func (n *namespaces) enter(*scenario.Timeline, []sample) {}
@@ -97,7 +99,7 @@ func merge(events []scenario.Mark) (merged []scenario.Mark) {
 		}
 		e := events[i]
 		if n > 1 {
-			e.What = "both ends move to new subnets"
+			e.What = "both ends move at once"
 		}
 		merged = append(merged, e)
 		i += n - 1
