@@ -86,6 +86,7 @@ func (n *Node) establish(e *establishment) (*link, error) {
 		return nil, err
 	}
 	n.flows.Store(ses.Local, &entry{link: l})
+	n.finder.places.refresh(n)
 	l.mu.Lock()
 	l.busy(0)
 	l.reconsider(now)

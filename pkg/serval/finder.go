@@ -2,7 +2,9 @@ package serval
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,9 +18,13 @@ import (
 // findable: both by the nodes' records in the resolver. It asks for a peer once
 // for all connections to it.
 type finder struct {
-	mu     sync.Mutex
-	lease  resolver.Lease
-	sought map[identity.NodeID]*sought
+	places places
+
+	mu      sync.Mutex
+	lease   resolver.Lease // of the node's record
+	meeting resolver.Lease // as a rendezvous
+	closed  bool
+	sought  map[identity.NodeID]*sought
 }
 
 // sought is what is known of where a peer, or a rendezvous, went.
@@ -30,7 +36,16 @@ type sought struct {
 
 // search is a connection's part in the search for its peer.
 type search struct {
-	next flow.Time
+	next  flow.Time
+	asked []netip.AddrPort // rendezvous, the latest last
+}
+
+// note remembers that a rendezvous was asked.
+func (s *search) note(to netip.AddrPort) {
+	const most = 64
+	if !slices.Contains(s.asked, to) {
+		s.asked = append(s.asked[max(0, len(s.asked)-most+1):], to)
+	}
 }
 
 const (
@@ -39,39 +54,59 @@ const (
 	maxSought     = 4096
 )
 
-// announce registers the node's record, if anybody has reason to look for it.
+// announce registers the node's record, if anybody has reason to look for it,
+// and the node as a rendezvous if it is one.
 func (f *finder) announce(ctx context.Context, n *Node, addrs []netip.AddrPort) {
 	if n.cfg.Registrar == nil || len(addrs) == 0 {
 		return
 	}
-	f.mu.Lock()
-	lease := f.lease
-	f.mu.Unlock()
-	var err error
-	if u, ok := lease.(resolver.Updater); ok {
-		err = u.Update(ctx, addrs)
-	} else if len(n.allLinks()) > 0 {
-		lease, err = resolver.RegisterNode(ctx, n.cfg.Registrar, n.id, addrs)
-		if err == nil {
-			f.mu.Lock()
-			f.lease = lease
-			f.mu.Unlock()
+	err := f.keep(ctx, &f.lease, addrs, func() (resolver.Lease, error) {
+		if len(n.allLinks()) == 0 {
+			return nil, nil
 		}
-	}
-	if err != nil {
+		return resolver.RegisterNode(ctx, n.cfg.Registrar, n.id, addrs)
+	})
+	if err = errors.Join(err, f.serveRendezvous(ctx, n, addrs)); err != nil {
 		n.log.Info("the new addresses could not be registered", "error", err)
 	}
 }
 
-// close withdraws the node's record.
+// keep updates a lease, or takes it if there is none.
+func (f *finder) keep(ctx context.Context, at *resolver.Lease, addrs []netip.AddrPort, register func() (resolver.Lease, error)) error {
+	f.mu.Lock()
+	lease := *at
+	f.mu.Unlock()
+	if u, ok := lease.(resolver.Updater); ok {
+		return u.Update(ctx, addrs)
+	}
+	lease, err := register()
+	if err != nil || lease == nil {
+		return err
+	}
+	f.mu.Lock()
+	closed := f.closed
+	if !closed {
+		*at = lease
+	}
+	f.mu.Unlock()
+	if closed {
+		return lease.Close(ctx)
+	}
+	return nil
+}
+
+// close withdraws what the node registered.
 func (f *finder) close() {
 	f.mu.Lock()
-	lease := f.lease
+	f.closed = true
+	leases := []resolver.Lease{f.lease, f.meeting}
 	f.mu.Unlock()
-	if lease != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), searchTimeout)
-		defer cancel()
-		lease.Close(ctx)
+	ctx, cancel := context.WithTimeout(context.Background(), searchTimeout)
+	defer cancel()
+	for _, lease := range leases {
+		if lease != nil {
+			lease.Close(ctx)
+		}
 	}
 }
 

@@ -223,7 +223,7 @@ func (l *link) announced() (out []netip.AddrPort) {
 
 // Paths implements flowset.Control: the peer says where it can be reached.
 func (l *link) Paths(now flow.Time, p *sal.PathsFrame) {
-	l.peerAddrs = append(l.peerAddrs[:0], p.Addrs[:p.NAddrs]...)
+	l.peerAddrs = slices.DeleteFunc(append(l.peerAddrs[:0], p.Addrs[:p.NAddrs]...), implausible)
 	l.think = true
 }
 

@@ -34,7 +34,7 @@ func (l *link) in(now flow.Time, p *path) moveIn {
 	}
 	l.came.counted = true
 	return moveIn{Now: now, At: l.came.to.LocalAddr(), From: l.came.from, Size: l.came.size,
-		Known: l.knows(l.came.from), Fresh: [2]rsyn.Token{fresh(), fresh()}}
+		Known: l.came.from == p.met || l.knows(l.came.from), Fresh: [2]rsyn.Token{fresh(), fresh()}}
 }
 
 // move starts to move this end of flow i to a local address. A soft move leaves
@@ -81,6 +81,9 @@ func (l *link) act(now flow.Time, i int, out moveOut) {
 	case out.Event&rsyn.RemoteMoved != 0:
 		l.eventMoved(PeerMoved, i, was)
 	}
+	if out.Event&rsyn.RemoteMoved != 0 {
+		p.met = netip.AddrPort{}
+	}
 	l.sendMoves(now, i, &out)
 }
 
@@ -112,6 +115,7 @@ func (l *link) RSYN(now flow.Time, f *flow.Flow, r *sal.RSYNFrame) {
 	}
 	p := &l.paths[i]
 	p.at.SetRTT(f.RTT())
+	l.heardOf(p, r.Verno)
 	if here := l.node.sockets.at(l.came.to.LocalAddr()); here != nil && here.usable() && p.follow(now, r.Verno, here.addr) {
 		l.move(now, i, here, false)
 	}

@@ -116,6 +116,9 @@ func NewNode(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n.serveControl()
+	if cfg.ServeRendezvous {
+		n.announce()
+	}
 	return n, nil
 }
 

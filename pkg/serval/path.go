@@ -28,6 +28,8 @@ type path struct {
 	home      bool      // it came where we are
 	away      flow.Time // when it first came
 
+	met netip.AddrPort // where a rendezvous says that the peer is: see heardOf
+
 	leaving bool // the operator wants the flow off its address
 
 	nonce [16]byte // of the JOIN that opened the flow at its acceptor,
@@ -42,6 +44,7 @@ type arrival struct {
 	to   underlay.Socket
 	size int // of the datagram
 
+	met     bool // it was passed on by a rendezvous that we asked
 	counted bool // the flow's machine knows of the datagram
 }
 

@@ -28,14 +28,14 @@ import (
 // registered.
 const RendezvousService = "svc:serval/rendezvous"
 
-var rendezvousID = sal.MustParseName(RendezvousService).ServiceID()
+var rendezvousID = rendezvousName.ServiceID()
 
 const (
 	kindMeet, kindMet = 1, 2
 
 	meetingTTL     = 30 * time.Second
 	maxMeetings    = 1 << 16
-	maxMeetPacket  = 512
+	maxMeetPacket  = 256 // an RSYN is less
 	meetsPerSecond = 20000
 )
 
@@ -43,11 +43,13 @@ const (
 type meeting struct {
 	mu    sync.Mutex
 	rooms map[[16]byte]*room
+	swept time.Time
 	limit limiter
 }
 
 type room struct {
 	from [2]netip.AddrPort
+	by   [2]underlay.Socket // where it came: a NAT lets nobody else answer
 	pkt  [2][]byte
 	at   [2]time.Time
 }
@@ -55,11 +57,12 @@ type room struct {
 // meet sends a packet for the peer to every rendezvous there is. The caller
 // holds mu.
 func (l *link) meet(now flow.Time, p *path, by underlay.Socket, pkt *movePacket) {
-	for _, to := range l.node.rendezvous() {
-		if to.Addr().Is4() != by.LocalAddr().Addr().Is4() {
+	name, here := l.joiner.Rendezvous(), by.LocalAddr().Addr()
+	for _, to := range l.node.rendezvous(name, p.at.Unanswered()) {
+		if to.Addr().Is4() != here.Is4() || to.Addr().IsLoopback() != here.IsLoopback() {
 			continue
 		}
-		name := l.joiner.Rendezvous()
+		l.search.note(to)
 		d := sal.Datagram{Source: p.flow.Local, Service: rendezvousID, Noise: append([]byte{kindMeet}, name[:]...)}
 		var buf [maxMeetPacket]byte
 		d.Noise = append(d.Noise, l.sealMove(now, p, pkt, buf[:])...)
@@ -67,9 +70,6 @@ func (l *link) meet(now flow.Time, p *path, by underlay.Socket, pkt *movePacket)
 		by.Send(b, len(b), to)
 	}
 }
-
-// rendezvous lists the nodes where to meet.
-func (n *Node) rendezvous() []netip.AddrPort { return n.cfg.Rendezvous }
 
 // datagram takes a DATAGRAM.
 func (n *Node) datagram(b *underlay.Batch, pkt []byte) {
@@ -109,11 +109,14 @@ func (m *meeting) meet(b *underlay.Batch, source sal.FlowID, name [16]byte, pkt 
 	if r.from[0] != b.From && (r.from[1] == b.From || r.at[1].Before(r.at[0])) {
 		me = 1
 	}
-	r.from[me], r.at[me], r.pkt[me] = b.From, now, append(r.pkt[me][:0], pkt...)
+	r.from[me], r.by[me], r.at[me], r.pkt[me] = b.From, b.Socket, now, append(r.pkt[me][:0], pkt...)
 	other := 1 - me
 	if r.from[other].IsValid() && now.Sub(r.at[other]) < meetingTTL {
-		pass(b.Socket, source, name, r.from[me], r.pkt[me], r.from[other])
-		pass(b.Socket, source, name, r.from[other], r.pkt[other], r.from[me])
+		r.pass(source, name, me, other)
+		// Whoever forges the address of a victim shall not have more sent there.
+		if len(r.pkt[other]) <= 2*len(pkt) {
+			r.pass(source, name, other, me)
+		}
 	}
 }
 
@@ -122,9 +125,12 @@ func (m *meeting) sweep(now time.Time) {
 	if len(m.rooms) < maxMeetings {
 		return
 	}
-	for name, r := range m.rooms {
-		if now.Sub(r.at[0]) > meetingTTL && now.Sub(r.at[1]) > meetingTTL {
-			delete(m.rooms, name)
+	if now.Sub(m.swept) > time.Second { // a flood shall not make us do it for each packet
+		m.swept = now
+		for name, r := range m.rooms {
+			if now.Sub(r.at[0]) > meetingTTL && now.Sub(r.at[1]) > meetingTTL {
+				delete(m.rooms, name)
+			}
 		}
 	}
 	for name := range m.rooms { // still full: any
@@ -136,14 +142,14 @@ func (m *meeting) sweep(now time.Time) {
 }
 
 // pass sends what came from one end to the other.
-func pass(by underlay.Socket, source sal.FlowID, name [16]byte, from netip.AddrPort, pkt []byte, to netip.AddrPort) {
+func (r *room) pass(source sal.FlowID, name [16]byte, from, to int) {
 	body := append([]byte{kindMet}, name[:]...)
-	ip := from.Addr().Unmap()
+	ip := r.from[from].Addr().Unmap()
 	body = append(append(body, byte(ip.BitLen()/8)), ip.AsSlice()...)
-	body = binary.BigEndian.AppendUint16(body, from.Port())
-	d := sal.Datagram{Source: source, Service: rendezvousID, Noise: append(body, pkt...)}
+	body = binary.BigEndian.AppendUint16(body, r.from[from].Port())
+	d := sal.Datagram{Source: source, Service: rendezvousID, Noise: append(body, r.pkt[from]...)}
 	b := d.Append(nil)
-	by.Send(b, len(b), to)
+	r.by[to].Send(b, len(b), r.from[to])
 }
 
 // met takes a packet that a rendezvous passed on as if it had come from where the
@@ -161,27 +167,28 @@ func (n *Node) met(b *underlay.Batch, name [16]byte, body []byte) {
 	from := netip.AddrPortFrom(ip.Unmap(), binary.BigEndian.Uint16(body[1+size:]))
 	pkt := body[1+size+2:]
 	id, ok := shortFlow(pkt)
-	if !ok || from.Port() == 0 {
+	here := b.Socket.LocalAddr().Addr()
+	if !ok || implausible(from) || from.Addr().Is4() != here.Is4() || from.Addr().IsLoopback() != here.IsLoopback() {
 		n.stats.malformed.Add(1)
 		return
 	}
 	if e := n.flows.Lookup(id); e != nil && e.link != nil {
-		if slices.Contains(n.rendezvous(), b.From) {
-			e.link.metAt(name, from)
-		}
-		e.link.receive(pkt, len(pkt), id, arrival{from: from, to: b.Socket})
+		e.link.receive(pkt, len(pkt), id, arrival{from: from, to: b.Socket, met: e.link.expects(name, b.From)})
 	}
 }
 
-// metAt takes a rendezvous at its word that the peer is at an address: neither
-// end could else answer the other, as neither has proven where it is. The name
-// shows that the peer was there, or somebody who saw it go.
-func (l *link) metAt(name [16]byte, at netip.AddrPort) {
-	const most = 4
+// expects reports whether the connection looks for its peer at a rendezvous.
+func (l *link) expects(name [16]byte, at netip.AddrPort) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if name != l.joiner.Rendezvous() || slices.Contains(l.hints, at) {
-		return
+	return slices.Contains(l.search.asked, at) && name == l.joiner.Rendezvous()
+}
+
+// heardOf takes a rendezvous at its word where the peer's latest RSYN came from,
+// while our own is unanswered: neither end could else answer the other, as
+// neither has proven where it is. It holds until the flow has found the peer.
+func (l *link) heardOf(p *path, verno uint64) {
+	if l.came.met && p.at.Unanswered() > 0 && verno >= p.at.PeerVersion() {
+		p.met = l.came.from
 	}
-	l.hints = append([]netip.AddrPort{at}, l.hints[:min(len(l.hints), most-1)]...)
 }
