@@ -9,12 +9,11 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/serval-net/serval/internal/nodectl"
 	"github.com/serval-net/serval/interop/scenario"
 )
 
 // table lists what happened: when, the longest silence of each download after it,
-// and the paths in use before and then.
+// and the paths that carried data before it and at the end.
 func table(t *scenario.Timeline, downloads []*download, samples []sample) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -28,7 +27,7 @@ func table(t *scenario.Timeline, downloads []*download, samples []sample) string
 		if i+1 < len(t.Events) {
 			until = t.Events[i+1].At
 		}
-		before, after := paths(at(t, samples, e.At)), paths(at(t, samples, until))
+		before, after := paths(t, samples, e.At), paths(t, samples, until)
 		for n := range max(1, len(before), len(after)) {
 			if n == 0 {
 				fmt.Fprintf(w, "%.1f s\t%s", e.At/1000, e.What)
@@ -75,17 +74,40 @@ func at(t *scenario.Timeline, samples []sample, ms float64) (s sample) {
 	return s
 }
 
-// paths lists the pairs of addresses that the connections may use.
-func paths(s sample) (list []string) {
-	for _, c := range s.conns {
+// recently is over how long, in milliseconds, paths() looks for data.
+const recently = 500
+
+// paths lists the pairs of addresses over which data came shortly before a time.
+func paths(t *scenario.Timeline, samples []sample, ms float64) (list []string) {
+	type flow struct {
+		conn  string
+		index uint8
+	}
+	before := map[flow]uint64{}
+	for _, c := range at(t, samples, ms-recently).conns {
 		for _, f := range c.Flows {
-			if f.State == "active" && f.Cost != nodectl.NeverCost {
-				list = append(list, fmt.Sprintf("%v – %v", f.Local.Addr(), f.Remote.Addr()))
-			}
+			before[flow{c.ID, f.Index}] = f.BytesReceived
+		}
+	}
+	came := map[string]uint64{}
+	total := uint64(0)
+	for _, c := range at(t, samples, ms).conns {
+		for _, f := range c.Flows {
+			n := f.BytesReceived - before[flow{c.ID, f.Index}]
+			came[fmt.Sprintf("%v – %v", f.Local.Addr(), f.Remote.Addr())] += n
+			total += n
+		}
+	}
+	for path, n := range came {
+		if n > total/50 { // less is but control and probes
+			list = append(list, path)
 		}
 	}
 	slices.Sort(list)
-	return slices.Compact(list)
+	if len(list) == 0 {
+		return []string{"none"}
+	}
+	return list
 }
 
 // sums tells what was downloaded.
