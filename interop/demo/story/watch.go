@@ -50,7 +50,7 @@ func watch(ctx context.Context, c *cluster) *watcher {
 func (w *watcher) sample(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	s := sample{at: time.Now()}
+	var s sample
 	for _, n := range w.cluster.nodes(ctx) {
 		conns, err := n.Conns(ctx)
 		if err != nil {
@@ -62,6 +62,7 @@ func (w *watcher) sample(ctx context.Context) {
 			}
 		}
 	}
+	s.at = time.Now() // so that nothing in it is of later
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.samples = append(w.samples, s)
