@@ -88,7 +88,7 @@ func (l *link) takeRefuge(now flow.Time, remotes []netip.AddrPort) {
 			for k := range refuges {
 				to := l.node.sockets.at(refuges[(k+p.asks)%len(refuges)].Addr)
 				if to != nil && (to.addr != p.at.Local() || len(refuges) == 1 && !moving) {
-					p.nextAsk = now.Add(max(askAgain, 3*p.flow.RTT()))
+					p.nextAsk = now.Add(max(askAgain, 3*p.flow.RTT()) << min(p.asks, 4))
 					l.again = p.nextAsk
 					l.move(now, i, to, !lost && state != flowset.Parked)
 					return // one flow is enough to go on with
@@ -240,6 +240,7 @@ func (l *link) busy(n int) {
 // step runs what is due besides data. The caller holds mu.
 func (l *link) step(now flow.Time) {
 	l.movesDue(now)
+	l.followDue(now)
 	l.joinDue(now)
 	if now >= l.nextTry() {
 		for p, until := range l.bad {
@@ -268,6 +269,9 @@ func (l *link) stepDeadline() flow.Time {
 	}
 	for i := range l.paths {
 		t = min(t, l.paths[i].at.Deadline())
+		if due := l.paths[i].follow.due; due != 0 {
+			t = min(t, due)
+		}
 	}
 	return t
 }

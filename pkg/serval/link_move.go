@@ -3,6 +3,7 @@ package serval
 import (
 	"crypto/rand"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/serval-net/serval/internal/flow"
@@ -45,8 +46,36 @@ func (l *link) move(now flow.Time, i int, to *local, soft bool) {
 	if !soft {
 		l.set.SetState(now, uint8(i), flowset.Parked)
 	}
-	p.at.SetRTT(p.flow.RTT())
+	p.at.SetRTT(l.node.movers.pace(now, p.flow.RTT()))
 	l.act(now, i, p.at.Move(now, to.addr, fresh(), soft))
+}
+
+// movers counts the moves of a node, so that thousands at once do not repeat
+// themselves faster than both ends can answer. The zero value is ready.
+type movers struct {
+	mu          sync.Mutex
+	since       flow.Time
+	now, before int
+}
+
+const (
+	moversWindow = 500 * time.Millisecond
+	moveCost     = 250 * time.Microsecond // of both ends' time, generously
+)
+
+// pace counts a move and returns the round trip to expect.
+func (m *movers) pace(now flow.Time, rtt time.Duration) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d := now.Sub(m.since); d > moversWindow {
+		m.before = m.now
+		if d > 2*moversWindow {
+			m.before = 0
+		}
+		m.since, m.now = now, 0
+	}
+	m.now++
+	return rtt + time.Duration(m.now+m.before)*moveCost
 }
 
 // act does what a machine asks for.
@@ -114,25 +143,45 @@ func (l *link) RSYN(now flow.Time, f *flow.Flow, r *sal.RSYNFrame) {
 		return
 	}
 	p := &l.paths[i]
-	p.at.SetRTT(f.RTT())
+	p.at.SetRTT(l.node.movers.pace(now, f.RTT()))
 	l.heardOf(p, r.Verno)
-	if here := l.node.sockets.at(l.came.to.LocalAddr()); here != nil && here.usable() && p.follow(now, r.Verno, here.addr) {
-		l.move(now, i, here, false)
-	}
+	p.heardAt(now, r.Verno, l.came.to.LocalAddr())
 	l.act(now, i, p.at.RSYN(l.in(now, p), r.Verno, r.Nonce))
 }
 
-// follow reports whether to move to where the peer's RSYN came: it reaches us
-// there, repeatedly, and not where we are.
-func (p *path) follow(now flow.Time, verno uint64, here netip.AddrPort) bool {
+// heardAt notes where an RSYN of the peer came.
+func (p *path) heardAt(now flow.Time, verno uint64, here netip.AddrPort) {
 	if verno < p.at.PeerVersion() {
-		return false
+		return
 	}
 	if verno > p.peerVerno {
-		p.peerVerno, p.home, p.away = verno, false, now
+		p.peerVerno, p.follow = verno, follow{to: here, due: now.Add(max(p.flow.RTT()/2, 5*time.Millisecond))}
 	}
-	p.home = p.home || here == p.at.Local()
-	return !p.home && p.at.Unanswered() == 0 && now.Sub(p.away) >= max(p.flow.RTT(), 10*time.Millisecond)
+	if here == p.at.Local() {
+		p.follow = follow{}
+	}
+}
+
+// follow is a move to where the peer's RSYN came, which is due when none has come
+// where we are: the peer reaches us there, and not here.
+type follow struct {
+	to  netip.AddrPort
+	due flow.Time // 0 for never
+}
+
+// followDue moves after a peer that reaches us elsewhere only.
+func (l *link) followDue(now flow.Time) {
+	for i := range l.paths {
+		p := &l.paths[i]
+		if p.follow.due == 0 || now < p.follow.due {
+			continue
+		}
+		to := l.node.sockets.at(p.follow.to)
+		p.follow = follow{}
+		if to != nil && to.usable() && to.addr != p.at.Local() && p.at.Unanswered() == 0 {
+			l.move(now, i, to, false)
+		}
+	}
 }
 
 // Challenge implements flowset.Control.

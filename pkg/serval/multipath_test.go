@@ -48,7 +48,13 @@ func newTwo(t testing.TB, client, server Config) *two {
 	return w
 }
 
-// flows waits until a connection has n active flows.
+// apart cuts the way between the two networks: c1 reaches s1 only, c2 only s2.
+func (w *two) apart() {
+	w.blackhole(w.c1, w.s2, true)
+	w.blackhole(w.c2, w.s1, true)
+}
+
+// waitFlows waits until a connection has n active flows.
 func waitFlows(t testing.TB, c *Conn, n int) {
 	t.Helper()
 	var got []Flow

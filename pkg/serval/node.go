@@ -44,6 +44,7 @@ type Node struct {
 	health    health
 	routes    routes
 	pairs     pairs
+	movers    movers
 	events    events
 	finder    finder
 	meeting   meeting // set when the node is a rendezvous

@@ -23,10 +23,8 @@ type path struct {
 	nextAsk flow.Time // when to try another, if nothing answers
 	asks    int       // moves tried since the last that was confirmed
 
-	// of the peer's last RSYN: see follow
-	peerVerno uint64
-	home      bool      // it came where we are
-	away      flow.Time // when it first came
+	peerVerno uint64 // of the peer's last RSYN
+	follow    follow // where it came
 
 	met netip.AddrPort // where a rendezvous says that the peer is: see heardOf
 

@@ -236,7 +236,16 @@ func carried(c *Conn, to netip.Addr) (n uint64) {
 }
 
 func TestIdleConnectionsMoveTogether(t *testing.T) {
+	for _, apart := range []bool{false, true} {
+		t.Run(map[bool]string{false: "joined", true: "apart"}[apart], func(t *testing.T) { idleMove(t, apart) })
+	}
+}
+
+func idleMove(t *testing.T, apart bool) {
 	w := newTwo(t, Config{}, Config{})
+	if apart {
+		w.apart()
+	}
 	ln, err := w.server.Listen("svc:many")
 	must(t, err)
 	go acceptEcho(ln)
@@ -257,10 +266,4 @@ func TestIdleConnectionsMoveTogether(t *testing.T) {
 		}
 	}
 	t.Logf("%d connections answered after %v", len(conns), time.Since(began))
-	for _, a := range []netip.Addr{w.c1, w.c2} {
-		t.Logf("client %v: up %+v down %+v", a, w.clientHost.Interface(a).Uplink().Stats(), w.clientHost.Interface(a).Downlink().Stats())
-	}
-	for _, a := range []netip.Addr{w.s1, w.s2} {
-		t.Logf("server %v: up %+v down %+v", a, w.serverHost.Interface(a).Uplink().Stats(), w.serverHost.Interface(a).Downlink().Stats())
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
 	"github.com/serval-net/serval/pkg/resolver"
@@ -30,7 +31,9 @@ const RendezvousVariable = "BENCH_SERVAL_RENDEZVOUS"
 type mobileServal struct {
 	policy     serval.Policy
 	rendezvous bool
-	node       *serval.Node // the client's
+
+	mu   sync.Mutex
+	node *serval.Node // the client's, one for all connections
 }
 
 // Listen serves on all addresses of the host, whatever addr says; it comes first
@@ -72,26 +75,35 @@ func rank(a, first netip.AddrPort) int {
 }
 
 func (s *mobileServal) Dial(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
-	if s.node == nil {
-		name, err := sal.ParseName(service)
-		if err != nil {
-			return nil, err
-		}
-		instance := resolver.Instance{Service: name, Addrs: addrs}
-		config, err := s.config()
-		if err != nil {
-			return nil, err
-		}
-		config.Resolver = resolver.NewStatic(instance)
-		if s.node, err = join(config); err != nil {
-			return nil, err
-		}
+	node, err := s.dialler(addrs)
+	if err != nil {
+		return nil, err
 	}
-	conn, err := s.node.DialConn(ctx, "serval", service)
+	conn, err := node.DialConn(ctx, "serval", service)
 	if err != nil {
 		return nil, err
 	}
 	return servalConn{conn}, nil
+}
+
+// dialler returns the node that dials a server at the addresses.
+func (s *mobileServal) dialler(addrs []netip.AddrPort) (*serval.Node, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.node != nil {
+		return s.node, nil
+	}
+	name, err := sal.ParseName(service)
+	if err != nil {
+		return nil, err
+	}
+	config, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	config.Resolver = resolver.NewStatic(resolver.Instance{Service: name, Addrs: addrs})
+	s.node, err = join(config)
+	return s.node, err
 }
 
 // config is what both ends have in common.
