@@ -170,7 +170,7 @@ func (l *link) pump(now flow.Time) {
 		}
 		head := l.opening.take(*buf, now)
 		p := &l.paths[0]
-		room := (*buf)[head:]
+		room := (*buf)[head:p.socket.MaxBatch()]
 		if head > 0 { // the first data rides in the third packet
 			room = (*buf)[head:min(p.flow.MTU(), len(*buf))]
 		}
