@@ -111,9 +111,10 @@ func (l *link) joinAck(pkt []byte, from netip.AddrPort) {
 	f := l.newFlow(now, &p, j.local, j.nonce, p.Nonce, rtt, at.Socket, from)
 	l.addPath(path{flow: f, socket: at.Socket, remote: from, at: rsyn.New(at.addr, from)}, now, flowset.Active)
 	l.event(FlowJoined, int(p.Index), "")
-	// The nonce comes back, encrypted: we receive where we said, and have the keys.
+	// Any packet shows that we have the keys, and makes the peer ask again whether
+	// we are here if its CHALLENGE got lost.
 	i := int(p.Index)
-	l.sendMove(now, &l.paths[i], at.Socket, &movePacket{HasResponse: true, Response: [8]byte(p.Nonce[:8])}, from)
+	l.sendMove(now, &l.paths[i], at.Socket, &movePacket{HasChallenge: true, Challenge: fresh()}, from)
 	l.think = true
 	l.step(now)
 	l.pump(now)
@@ -136,7 +137,11 @@ func (l *link) joinRequest(pkt []byte, from netip.AddrPort, at underlay.Socket) 
 		}
 		return
 	}
-	if i != len(l.paths) || i >= l.node.cfg.MaxFlows || !l.permitted() {
+	if i != len(l.paths) || i >= l.node.cfg.MaxFlows {
+		return
+	}
+	if !l.permitted() {
+		l.pump(now)
 		return
 	}
 	local := l.node.flows.Insert(&entry{link: l})
@@ -144,11 +149,12 @@ func (l *link) joinRequest(pkt []byte, from netip.AddrPort, at underlay.Socket) 
 	l.joiner.Sign(&ack)
 	f := l.newFlow(now, &p, local, p.Nonce, ack.Nonce, 0, at, from)
 	// Not more than a JOINACK goes to an address that anyone may have written
-	// into the packet, until the nonce comes back from there.
+	// into the packet, until a CHALLENGE is answered from there. The nonce would
+	// not do: every copy of the JOIN gets it, also at another address.
 	q := path{flow: f, socket: at, remote: from, nonce: p.Nonce, ack: ack.Append(nil)}
 	var out moveOut
 	q.at, out = rsyn.NewJoined(moveIn{Now: now, At: at.LocalAddr(), From: from, Size: len(pkt) - len(q.ack)/3,
-		Fresh: [2]rsyn.Token{[8]byte(ack.Nonce[:8])}})
+		Fresh: [2]rsyn.Token{fresh(), fresh()}})
 	l.addPath(q, now, flowset.Pending)
 	at.Send(q.ack, len(q.ack), from)
 	l.sendMoves(now, i, &out)
