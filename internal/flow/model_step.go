@@ -7,7 +7,9 @@ func (m *model) enter(to mode, now Time) {
 	m.mode, m.phaseAt, m.rounds = to, now, 0
 	switch to {
 	case down:
-		m.bw.rotate()
+		if m.bw.cur > 0 { // who had little to send learnt nothing, and forgets nothing
+			m.bw.rotate()
+		}
 		m.wait = m.probeWait()
 	case probeUp:
 		m.fullBW = m.bw.value()

@@ -49,8 +49,24 @@ func (m *model) pacingGain() float64 {
 	case probeRTT:
 		return 1
 	}
-	return 0.99 // cruise, refill: a hair under, so that no queue creeps up
+	return 0.99 - m.restraint() // cruise, refill: a hair under, so that no queue creeps up
 }
+
+// restraint is what a standing queue takes off the pacing gain. The estimate is
+// the best of many samples, and whatever delays and bunches acknowledgements
+// makes it err on the high side by some percent: without this the queue would
+// grow until the window ends it. Against others, who keep the queue, the window
+// decides anyway (see fair).
+func (m *model) restraint() float64 {
+	standing := float64(m.lastRTT-m.minRTT) / float64(m.minRTT)
+	return min(max(standing-restraintFrom, 0)*restraintGain, restraintMost)
+}
+
+const (
+	restraintFrom = 1.0 / 8 // of the least round trip is no queue
+	restraintGain = 0.25
+	restraintMost = 0.06
+)
 
 // cwnd returns how many bytes may be in flight.
 func (m *model) cwnd() int {

@@ -292,8 +292,8 @@ func (c *Conn) PacketLost(f *flow.Flow, r flow.Record) {
 		return
 	}
 	if r.Kind&flow.Data != 0 {
-		if to := r.Off + uint64(r.N); c.mirrors() && c.copied(f, to) {
-			c.doubt.set.add(max(r.Off, c.snd.una), to)
+		if c.mirrors() {
+			c.lostOne(f, r.Off, r.Off+uint64(r.N))
 		} else {
 			c.snd.onLost(r.Off, int(r.N))
 		}

@@ -29,6 +29,7 @@ type end struct {
 	source  func() // refills
 	dgrams  int
 
+	busy  *busy     // the machine it runs on; nil for one with nothing else to do
 	spins int       // timers set
 	spun  flow.Time // since about then
 	more  []*wire   // the paths of the flows after the first
@@ -88,7 +89,7 @@ func (e *end) pump() {
 		} else if e.spins > 2000 {
 			panic("the timer spins: " + e.why() + (&net{world: e.w, a: e, b: e.peer}).debug())
 		}
-		e.w.at(d, func() {
+		e.w.at(e.busy.awake(d), func() {
 			if e.timer == d {
 				e.timer = 0
 				e.conn.Timeout(e.w.now)
@@ -101,6 +102,10 @@ func (e *end) pump() {
 func (e *end) receive(pkt []byte) { e.receiveOn(0, pkt) }
 
 func (e *end) receiveOn(i uint8, pkt []byte) {
+	if e.busy != nil {
+		e.busy.receive(e, i, pkt)
+		return
+	}
 	_ = e.conn.Receive(e.w.now, e.conn.Flow(i), pkt, e)
 	e.pump()
 }

@@ -15,13 +15,15 @@ type path struct {
 	since    flow.Time // of the state
 	cost     uint8     // ours
 	peerCost uint8
-	ping     bool   // a PING is owed on it, in spite of window and pacing
-	pending  bool   // it would carry data if pacing and window let it
-	slow     int    // of flow.Slow, as far as was acted upon
-	cursor   uint64 // redundant mode: what comes next
-	finSent  bool   // and whether the end has
-	quiet    bool   // the last thing on it was such a probe
-	bulk     int    // bytes of stream that came since the last quiet probe
+	ping     bool     // a PING is owed on it, in spite of window and pacing
+	pending  bool     // it would carry data if pacing and window let it
+	slow     int      // of flow.Slow, as far as was acted upon
+	cursor   uint64   // redundant mode: what comes next
+	finSent  bool     // and whether the end has
+	skipped  rangeSet // of what is before the cursor, what never left here
+	again    rangeSet // repairs that left on another, and are to leave here too
+	quiet    bool     // the last thing on it was such a probe
+	bulk     int      // bytes of stream that came since the last quiet probe
 }
 
 // price is the effective cost: who must not receive on it must not be sent to.

@@ -40,16 +40,18 @@ func (c *Conn) redundant(now flow.Time) (chosen *path) {
 		from, _ := s.acked.gap(max(p.cursor, s.una))
 		p.cursor = min(from, s.next)
 		if float64(s.next-p.cursor) > 2*lead.Seconds()*rate+float64(p.f.MTU()) {
-			p.cursor = s.next // nothing before it would come in time
+			p.skip(s.next) // nothing before it would come in time
 		}
+		p.settled(s)
 		if c.dgrams.on == p && c.dgrams.n > 0 {
 			continue // carried it already
 		}
-		if p.cursor >= limit && !c.finDue(p) && s.lost.empty() && c.dgrams.n == 0 {
+		repairs := !s.lost.empty() || !p.again.empty()
+		if p.cursor >= limit && !c.finDue(p) && !repairs && c.dgrams.n == 0 {
 			p.f.AppLimited()
 			continue
 		}
-		if p.cursor == s.next && s.lost.empty() && c.dgrams.n == 0 && c.tooFarAhead(p) {
+		if p.cursor == s.next && !repairs && c.dgrams.n == 0 && c.tooFarAhead(p) {
 			continue
 		}
 		p.pending = true
@@ -99,14 +101,60 @@ func (c *Conn) others(p *path) bool {
 	return false
 }
 
-// copied reports whether another flow that works has sent the bytes before off.
-func (c *Conn) copied(f *flow.Flow, off uint64) bool {
+// lostOne takes note that the copy of [from, to) on f is lost. If another is on
+// its way it may yet arrive; what is lost for the second time will not.
+func (c *Conn) lostOne(f *flow.Flow, from, to uint64) {
+	if from = max(from, c.snd.una); from >= to {
+		return
+	}
+	if !c.copied(f, from, to) {
+		c.snd.onLost(from, int(to-from))
+		return
+	}
+	d, first := &c.doubt.set, rangeSet{[]span{{from, to}}}
+	for _, again := range d.s {
+		if again.from < to && again.to > from {
+			first.remove(again.from, again.to)
+			again.from, again.to = max(again.from, from), min(again.to, to)
+			c.snd.onLost(again.from, int(again.to-again.from))
+		}
+	}
+	d.remove(from, to)
+	for _, l := range first.s {
+		d.add(l.from, l.to)
+	}
+}
+
+// copied reports whether another flow that works has sent all of [from, to).
+func (c *Conn) copied(f *flow.Flow, from, to uint64) bool {
 	for _, p := range c.paths {
-		if p.f != f && p.state == Active && p.carries() && p.cursor >= off {
-			return true
+		if p.f != f && p.state == Active && p.carries() && p.cursor >= to {
+			if _, next := p.skipped.gap(from); next >= to && !p.skipped.has(from) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// skip moves the cursor on, to what p is to send next.
+func (p *path) skip(to uint64) {
+	p.skipped.add(p.cursor, to)
+	p.cursor = to
+}
+
+// settled forgets what has been acknowledged meanwhile.
+func (p *path) settled(s *sender) {
+	p.skipped.remove(0, s.una)
+	p.again.remove(0, s.una)
+	for !p.again.empty() {
+		first := p.again.s[0]
+		from, _ := s.acked.gap(first.from)
+		if from == first.from {
+			return
+		}
+		p.again.remove(first.from, from)
+	}
 }
 
 // resolve decides what became of the bytes in doubt.
@@ -121,10 +169,11 @@ func (c *Conn) resolve(now flow.Time) {
 	*d = doubt{}
 }
 
-// doubted sets the time until which a copy is given to arrive.
+// doubted sets the time until which a copy is given to arrive. Its own flow
+// notices sooner if it is lost.
 func (c *Conn) doubted(now flow.Time) {
 	if d := &c.doubt; d.until == 0 && !d.set.empty() {
-		d.until = now.Add(c.longestRTT()/4 + 2*lead)
+		d.until = now.Add(c.longestRTT() + 2*lead)
 	}
 }
 
@@ -136,14 +185,28 @@ func (c *Conn) remode() {
 	c.doubt, c.standby = doubt{}, standby{}
 	c.dgrams.on = nil
 	for _, p := range c.paths {
-		p.cursor, p.finSent = c.snd.next, false
+		p.fresh(c.snd.next)
 	}
+}
+
+// fresh makes p send what comes from next on, and nothing from before.
+func (p *path) fresh(next uint64) {
+	p.skipped, p.again, p.finSent = rangeSet{}, rangeSet{}, false
+	p.cursor = 0
+	p.skip(next)
 }
 
 // pick chooses the next run for p, at most n bytes.
 func (c *Conn) pick(p *path, n int) (off uint64, size int, repair bool) {
 	s := &c.snd
-	if !c.mirrors() || !s.lost.empty() || p.cursor >= s.next {
+	if !c.mirrors() || !s.lost.empty() {
+		return s.pick(n)
+	}
+	if !p.again.empty() {
+		first := p.again.s[0]
+		return first.from, int(min(uint64(n), first.to-first.from)), true
+	}
+	if p.cursor >= s.next {
 		return s.pick(n)
 	}
 	from, to := s.acked.gap(p.cursor)
@@ -153,11 +216,24 @@ func (c *Conn) pick(p *path, n int) (off uint64, size int, repair bool) {
 	return from, int(min(uint64(n), min(to, s.next)-from)), true
 }
 
-// took records that p carries pick's choice.
+// took records that p carries pick's choice. What was lost on all flows leaves
+// on all again.
 func (c *Conn) took(p *path, off uint64, n int, repair bool) {
+	to := off + uint64(n)
+	if c.mirrors() {
+		if repair && !c.snd.lost.empty() {
+			for _, q := range c.paths {
+				if q != p && q.state == Active && q.carries() {
+					q.again.add(off, to)
+				}
+			}
+		}
+		p.again.remove(off, to)
+		p.skipped.remove(off, to)
+	}
 	c.snd.took(off, n, repair)
 	if p.cursor >= off {
-		p.cursor = max(p.cursor, off+uint64(n))
+		p.cursor = max(p.cursor, to)
 	}
 }
 

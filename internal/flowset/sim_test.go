@@ -85,6 +85,7 @@ type wire struct {
 	last    flow.Time // latest arrival, for inOrder
 	bucket  float64
 	filled  flow.Time
+	burst   time.Duration // what a token bucket saves up while the link is idle
 
 	dropped int
 	maxWait time.Duration
@@ -117,10 +118,10 @@ func (l *wire) send(size int, deliver func()) {
 	l.maxWait = max(l.maxWait, wait)
 	l.sumWait += wait
 	l.sent++
-	at := max(l.free, l.w.now)
+	at := l.w.now
 	if l.rate > 0 {
-		at = at.Add(time.Duration(float64(size) / l.rate * 1e9))
-		l.free = at
+		l.free = max(l.free, at.Add(-l.burst)).Add(time.Duration(float64(size) / l.rate * 1e9))
+		at = max(at, l.free)
 	}
 	at = at.Add(l.delay)
 	if l.reorder > 0 && l.rng.Float64() < l.reorder {

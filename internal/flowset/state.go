@@ -72,7 +72,7 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 	p.since = now
 	switch s {
 	case Active:
-		p.cursor, p.finSent = c.snd.next, false
+		p.fresh(c.snd.next)
 		if p.quiet {
 			p.quiet = false
 			c.in.progress(now, c.longestRTT(), c.rcv.pieces.len() > 0)
