@@ -183,7 +183,7 @@ func (d *Directory) Services(context.Context) ([]Instance, error) {
 	defer d.mu.RUnlock()
 	var found []Instance
 	for name, nodes := range d.services {
-		if isNode(name) {
+		if isNode(name) || isOwn(name) {
 			continue
 		}
 		for _, h := range nodes {

@@ -24,6 +24,10 @@ func NodeName(node identity.NodeID) sal.Name {
 // isNode reports whether a name is reserved for the records of nodes.
 func isNode(name sal.Name) bool { return strings.HasPrefix(name.Path(), nodePrefix) }
 
+// isOwn reports whether a name is of Serval itself, such as that of rendezvous.
+// Directories find them, but do not list them.
+func isOwn(name sal.Name) bool { return strings.HasPrefix(name.Path(), "serval/") }
+
 // mayRegister reports whether a node may make itself known under a name.
 func mayRegister(p *identity.Peer, name sal.Name) bool {
 	if isNode(name) {

@@ -13,7 +13,7 @@ import (
 )
 
 func (a *App) runCommand() *cobra.Command {
-	var gossip, advertise string
+	var gossip, advertise, rendezvous string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Keep this host in the cluster: gossip and control socket",
@@ -27,7 +27,7 @@ The socket speaks HTTP and JSON:
 		Example: `  servald run --gossip 192.0.2.1:7946`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := a.daemonConfig(gossip, advertise)
+			cfg, err := a.daemonConfig(gossip, advertise, rendezvous)
 			if err != nil {
 				return err
 			}
@@ -43,10 +43,11 @@ The socket speaks HTTP and JSON:
 	}
 	cmd.Flags().StringVar(&gossip, "gossip", "", "`address`[:port] for gossip (default the seed that this host is itself, else a free port where the first seed is reached)")
 	cmd.Flags().StringVar(&advertise, "advertise", "", "`address:port` to tell others instead, behind a NAT")
+	cmd.Flags().StringVar(&rendezvous, "rendezvous", "", "UDP `address`[:port] where connections whose ends both moved can meet, or none (default a free port of the gossip's address)")
 	return cmd
 }
 
-func (a *App) daemonConfig(gossip, advertise string) (daemon.Config, error) {
+func (a *App) daemonConfig(gossip, advertise, rendezvous string) (daemon.Config, error) {
 	h, err := a.openHome()
 	if err != nil {
 		return daemon.Config{}, err
@@ -65,11 +66,17 @@ func (a *App) daemonConfig(gossip, advertise string) (daemon.Config, error) {
 		cfg.Seeds = strings.Split(text, ",")
 	}
 	cfg.Gossip = daemon.BindTo(cfg.Token.Seeds())
-	for text, to := range map[string]*netip.AddrPort{gossip: &cfg.Gossip, advertise: &cfg.Advertise} {
-		if text == "" {
+	if cfg.NoRendezvous = rendezvous == "none"; cfg.NoRendezvous {
+		rendezvous = ""
+	}
+	for _, arg := range []struct {
+		text string
+		to   *netip.AddrPort
+	}{{gossip, &cfg.Gossip}, {advertise, &cfg.Advertise}, {rendezvous, &cfg.Rendezvous}} {
+		if arg.text == "" {
 			continue
 		}
-		if *to, err = parseAddr(text); err != nil {
+		if *arg.to, err = parseAddr(arg.text); err != nil {
 			return cfg, err
 		}
 	}

@@ -1,6 +1,7 @@
-// Package daemon is the part of servald that runs all the time: it gossips, and lets
-// the programs of this host find and register services over the control socket. It
-// carries no data; programs do that themselves.
+// Package daemon is the part of servald that runs all the time: it gossips, lets the
+// programs of this host find and register services over the control socket, and is a
+// rendezvous for connections whose ends have both moved. It carries no data; programs
+// do that themselves.
 package daemon
 
 import (
@@ -27,6 +28,12 @@ type Config struct {
 	Gossip    netip.AddrPort // address for gossip; zero chooses one
 	Advertise netip.AddrPort // what to tell others instead, behind a NAT
 	Seeds     []string       // host:port of other members' gossip
+
+	// Rendezvous is where connections whose ends have both moved can meet, by UDP;
+	// zero is a free port of the gossip's address, none behind a NAT. NoRendezvous
+	// turns it off. It is registered if Identity may serve its name.
+	Rendezvous   netip.AddrPort
+	NoRendezvous bool
 
 	// Remember stores gossip addresses of the other members, for Seeds of the next
 	// start; nil forgets them.
@@ -56,6 +63,13 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 		return err
 	}
 	defer g.Close()
+	meet, err := cfg.rendezvous(g)
+	if err != nil {
+		return err
+	}
+	if meet != nil {
+		defer meet.Close()
+	}
 	d := &daemon{cfg: cfg, gossip: g, started: time.Now()}
 	srv := (&control.Server{Directory: g, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
 		Status: func(context.Context) any { return d.status() }, Certify: d.certify}).HTTP()
