@@ -640,3 +640,27 @@ func TestExpiryEndsMoves(t *testing.T) {
 		})
 	}
 }
+
+// TestJoinWhoseAnswersAreLost: the peer has taken the flow, but on that pair of
+// addresses its answers get lost. The next pair may have it.
+func TestJoinWhoseAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	w := newTwo(t, Config{}, Config{})
+	var mu sync.Mutex
+	acks := 0
+	w.net.SetTap(func(p *simnet.Packet) bool {
+		if typeOf(p.Data) != sal.TypeJoinAck {
+			return true
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		acks++
+		return acks > joinCopies
+	})
+	a, b := w.pairOn(w.client, w.server)
+	go io.Copy(io.Discard, b)
+	a.Write(make([]byte, 2*bulkJoin))
+	for _, c := range []*Conn{a, b} {
+		waitFlows(t, c, 2)
+	}
+}

@@ -28,6 +28,7 @@ type joining struct {
 const (
 	joinRetry  = 150 * time.Millisecond // or 1.5 round trips, doubling
 	joinCopies = 4
+	maxFailed  = 256
 	badFor     = 10 * time.Second // how long a pair that did not answer is left alone
 )
 
@@ -39,8 +40,8 @@ func (l *link) startJoin(now flow.Time, pair mesh.Pair) {
 		return
 	}
 	j := &joining{pair: pair, index: uint8(len(l.paths)), nonce: nonce16()}
-	if l.join != nil { // the same flow, elsewhere
-		j.local = l.join.local
+	if l.join != nil { // the same flow, elsewhere: the peer may have taken it, and its answers been lost
+		j.local, j.nonce = l.join.local, l.join.nonce
 	} else {
 		j.local = n.flows.Insert(&entry{link: l})
 	}
@@ -78,7 +79,7 @@ func (l *link) joinDue(now flow.Time) {
 		l.sendJoin(now, from.Socket)
 		return
 	}
-	if l.bad == nil {
+	if l.bad == nil || len(l.failed) >= maxFailed {
 		l.bad, l.failed = make(map[mesh.Pair]flow.Time), make(map[mesh.Pair]int)
 	}
 	l.failed[j.pair]++

@@ -30,7 +30,7 @@ func fresh() (n [8]byte) {
 
 // in describes the packet that is being received, for flow p.
 func (l *link) in(now flow.Time, p *path) moveIn {
-	if l.came.from != p.at.Remote() && !l.came.counted {
+	if !l.came.counted { // also from a remote that has yet to prove itself
 		p.at.Heard(l.came.from, l.came.size)
 	}
 	l.came.counted = true
