@@ -115,6 +115,10 @@ func (f *Flow) RTT() time.Duration { return f.rtt.srtt() }
 // LastHeard is when the last authenticated packet arrived.
 func (f *Flow) LastHeard() Time { return f.lastHeard }
 
+// MinRTT is the least round-trip time of the last ten seconds: the path's own,
+// without what its queue adds. Before the first sample it is RTT.
+func (f *Flow) MinRTT() time.Duration { return cmp.Or(f.model.minRTT, f.rtt.srtt()) }
+
 // InFlight is how many bytes wait for acknowledgement.
 func (f *Flow) InFlight() int { return f.inflight }
 
@@ -169,7 +173,7 @@ func (f *Flow) AppendAck(b []byte, now Time) []byte { return f.acks.append(b, no
 func (f *Flow) Budget(now Time) int {
 	room := f.model.cwnd() - f.inflight
 	if f.loss.probes > 0 {
-		return max(room, f.mtu.current)
+		return max(room, f.loss.probes*f.mtu.current)
 	}
 	if room < f.mtu.current && f.inflight > 0 {
 		f.held = true
@@ -180,6 +184,12 @@ func (f *Flow) Budget(now Time) int {
 		return 0
 	}
 	return max(min(room, int(f.pace.tokens)), f.mtu.current)
+}
+
+// Urge lets n bytes, at most a quarter of the window, leave in spite of window
+// and pacing: what another path took along holds up all that came after it.
+func (f *Flow) Urge(n int) {
+	f.loss.probes = max(f.loss.probes, min(n, f.model.cwnd()/4)/f.mtu.current)
 }
 
 // Rate is how many bytes per second the path is believed to carry now.

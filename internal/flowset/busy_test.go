@@ -136,3 +136,27 @@ func TestRedundantBusy(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkGone: what was in flight on a link that is gone leaves again at once,
+// whatever the other flow has in flight.
+func TestLinkGone(t *testing.T) {
+	long(t)
+	for _, mode := range []Mode{ModeAggregate, ModeFailover} {
+		for seed := range uint64(10) {
+			n := roads(seed*11+1, bucketRoad, bucketRoad)
+			n.a.conn.SetMode(mode)
+			n.crowd(seed, 4*ms, 0)
+			n.a.bulk(0)
+			n.settle(1000*ms + time.Duration(seed*37)*ms)
+			n.kill(0, true)
+			n.at(n.now.Add(4*ms), func() {
+				n.a.conn.SetState(n.now, 0, Parked)
+				n.a.pump()
+			})
+			n.run(n.now.Add(400*ms), never)
+			if n.b.gap > 45*ms {
+				t.Errorf("%v, seed %d: a gap of %v", mode, seed, n.b.gap)
+			}
+		}
+	}
+}

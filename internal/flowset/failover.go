@@ -71,5 +71,6 @@ func (c *Conn) preferred() (best *path) {
 	return best
 }
 
-// nearer reports whether p's round trip is clearly shorter.
-func nearer(p, q *path) bool { return float64(p.f.RTT()) < nearerThan*float64(q.f.RTT()) }
+// nearer reports whether p's path is clearly shorter. A queue, which may be our
+// own, does not make it longer.
+func nearer(p, q *path) bool { return float64(p.f.MinRTT()) < nearerThan*float64(q.f.MinRTT()) }

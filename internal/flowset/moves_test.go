@@ -165,6 +165,27 @@ func TestFailback(t *testing.T) {
 	t.Logf("%d switches in a minute", switches)
 }
 
+// TestFailoverQueue: the queue that the path in use has is no reason to leave it.
+func TestFailoverQueue(t *testing.T) {
+	n := roads(1, fastRoad, fastRoad)
+	n.a.conn.SetMode(ModeFailover)
+	n.a.bulk(0)
+	n.settle(500 * ms)
+	from := n.now
+	n.every(2*ms, func() {
+		for w := n.fwd[0]; w.wait() < min(30*ms, n.now.Sub(from)/20); {
+			w.send(1472, func() {})
+		}
+	})
+	n.settle(4 * time.Second)
+	if rtt := n.a.conn.paths[0].f.RTT(); rtt < 40*ms {
+		t.Errorf("no queue: %v", rtt)
+	}
+	if sent := n.a.conn.paths[1].f.Stats().BytesSent; sent > 10000 {
+		t.Errorf("%d bytes on the other", sent)
+	}
+}
+
 // TestShortMessages: what fits the fast path stays on it.
 func TestShortMessages(t *testing.T) {
 	n := roads(1, road{20e6, 160 * ms, nil}, fastRoad)

@@ -96,8 +96,22 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 		p.ping, p.bulk = false, 0
 	}
 	c.helped()
+	if from == Active {
+		c.urge()
+	}
 	if c.onState != nil {
 		c.onState(p.f.Index, from, s, now)
+	}
+}
+
+// urge makes what is lost leave at once on the flows that work.
+func (c *Conn) urge() {
+	var n uint64
+	for _, l := range c.snd.lost.s {
+		n += l.to - l.from
+	}
+	if n > 0 && c.Mode() != ModeRedundant {
+		c.usable(func(p *path) { p.f.Urge(int(n)) })
 	}
 }
 
