@@ -246,7 +246,7 @@ func TestCopyingAttacker(t *testing.T) {
 				x, y = b, a
 			}
 			before := w.server.Stats().Unauthentic
-			bulk(t, x, y, size(8<<20), func() {
+			bulk(t, x, y, plenty(), func() {
 				for i := range 10 {
 					if mode.name == "RSYN" {
 						migrate(t, a, []netip.Addr{w.c2, w.c1}[i%2])

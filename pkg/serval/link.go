@@ -63,6 +63,7 @@ type link struct {
 	carried    int       // bytes, until then
 	think      bool      // reconsider is due
 	again      flow.Time // when it is due once more, 0 for never
+	warm       flow.Time // when all of several flows are next kept alive
 	join       *joining
 	bad        map[mesh.Pair]flow.Time // pairs that did not answer, until when they are left alone
 	failed     map[mesh.Pair]int
@@ -150,6 +151,12 @@ func (l *link) remoteAddr() *Addr {
 	a := l.remote
 	l.mu.Lock()
 	a.Underlay = l.paths[0].remote
+	for i := range l.paths {
+		if l.set.State(uint8(i)) == flowset.Active {
+			a.Underlay = l.paths[i].remote
+			break
+		}
+	}
 	l.mu.Unlock()
 	return &a
 }

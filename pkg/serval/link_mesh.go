@@ -250,6 +250,12 @@ func (l *link) step(now flow.Time) {
 		}
 		l.think = true
 	}
+	if len(l.paths) > 1 && now >= l.warm { // flows in reserve hear nothing else
+		if l.warm != 0 {
+			l.keepAlive(now, keepAlive)
+		}
+		l.warm = now.Add(keepAlive)
+	}
 	if l.again != 0 && now >= l.again {
 		l.again, l.think = 0, true
 	}
@@ -263,6 +269,9 @@ func (l *link) stepDeadline() flow.Time {
 	t := l.nextTry()
 	if l.again != 0 {
 		t = min(t, l.again)
+	}
+	if len(l.paths) > 1 {
+		t = min(t, l.warm)
 	}
 	if l.join != nil {
 		t = min(t, l.join.next)

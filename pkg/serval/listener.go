@@ -3,7 +3,6 @@ package serval
 import (
 	"context"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -15,11 +14,13 @@ import (
 // Listener accepts connections to a service. It is an instance of the service
 // from Listen until Close.
 type Listener struct {
-	node  *Node
-	name  sal.Name
-	addr  Addr
-	rule  *servicetable.Rule[target]
-	lease resolver.Lease
+	node *Node
+	name sal.Name
+	addr Addr
+	rule *servicetable.Rule[target]
+
+	registering sync.Mutex // guards lease
+	lease       resolver.Lease
 
 	incoming chan *Conn
 	packets  *PacketConn // takes the datagram connections, nil for streams
@@ -90,6 +91,8 @@ func (l *Listener) register() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), registerTimeout)
 	defer cancel()
+	l.registering.Lock() // an update waits: it may know better
+	defer l.registering.Unlock()
 	lease, err := r.Register(ctx, resolver.Registration{Service: l.name, Identity: l.node.id, Addrs: l.node.registered()})
 	if err != nil {
 		return err
@@ -98,9 +101,12 @@ func (l *Listener) register() error {
 	return nil
 }
 
-// update registers the instance at other addresses.
-func (l *Listener) update(ctx context.Context, addrs []netip.AddrPort) {
+// update registers the instance at the node's present addresses.
+func (l *Listener) update(ctx context.Context) {
+	l.registering.Lock()
+	defer l.registering.Unlock()
 	u, ok := l.lease.(resolver.Updater)
+	addrs := l.node.registered()
 	if !ok || len(addrs) == 0 {
 		return
 	}
@@ -137,6 +143,8 @@ func (l *Listener) Close() error {
 		n.mu.Lock()
 		delete(n.listeners, l.name)
 		n.mu.Unlock()
+		l.registering.Lock()
+		defer l.registering.Unlock()
 		if l.lease != nil { // first: nobody should dial what will refuse
 			ctx, cancel := context.WithTimeout(context.Background(), registerTimeout)
 			defer cancel()

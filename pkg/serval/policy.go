@@ -3,6 +3,7 @@ package serval
 import (
 	"fmt"
 	pathpkg "path"
+	"slices"
 	"strings"
 
 	"github.com/serval-net/serval/internal/flowset"
@@ -117,6 +118,19 @@ type InterfaceRule struct {
 	Cost int
 	// Exclude keeps connections off the interface altogether.
 	Exclude bool
+}
+
+// SetInterfaces replaces Config.Interfaces, for live connections too.
+func (n *Node) SetInterfaces(rules []InterfaceRule) error {
+	if err := checkRules(rules); err != nil {
+		return err
+	}
+	s := &n.sockets
+	s.mu.Lock()
+	s.rules = slices.Clone(rules)
+	s.mu.Unlock()
+	n.refresh()
+	return nil
 }
 
 func checkRules(rules []InterfaceRule) error {

@@ -18,6 +18,7 @@ type sockets struct {
 	now     atomic.Pointer[[]local]
 
 	mu      sync.Mutex // one refresh at a time
+	rules   []InterfaceRule
 	drained map[string]bool
 	closed  bool
 }
@@ -43,7 +44,7 @@ const maxParked = 16
 
 func (s *sockets) open(n *Node) error {
 	s.network = n.cfg.network
-	s.drained = make(map[string]bool)
+	s.rules, s.drained = n.cfg.Interfaces, make(map[string]bool)
 	s.now.Store(new([]local))
 	if _, err := s.refresh(n); err != nil {
 		s.close()
@@ -93,7 +94,7 @@ func (s *sockets) refresh(n *Node) (changed bool, err error) {
 				s.now.Store(&next)
 				return false, err
 			}
-			w.cost, w.excluded = price(n.cfg.Interfaces, w.iface)
+			w.cost, w.excluded = price(s.rules, w.iface)
 			w.drained = s.drained[w.iface] || s.drained[w.addr.Addr().String()]
 			next = append(next, w)
 		}

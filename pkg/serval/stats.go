@@ -27,7 +27,7 @@ func (c *Conn) Stats() Stats {
 	fs := l.set.Stats()
 	now := l.node.now()
 	s := Stats{StreamSent: fs.Written, StreamAcked: fs.Acked, StreamReceived: fs.Delivered, Queued: fs.Queued,
-		ReceiveWindow: fs.Window, Flows: flows, LongestStall: fs.LongestStall, Age: now.Sub(l.began), SinceLastPacket: now.Sub(l.live.last)}
+		ReceiveWindow: fs.Window, Flows: flows, LongestStall: max(fs.LongestStall, l.set.Stalled(now)), Age: now.Sub(l.began), SinceLastPacket: now.Sub(l.live.last)}
 	return s
 }
 

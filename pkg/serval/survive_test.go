@@ -218,10 +218,46 @@ func TestCostsAndExclusion(t *testing.T) {
 		if rule.Exclude {
 			continue
 		}
-		go echoOn(b)
-		a, b = w.echoPair()
+		a, _ = w.echoPair()
 		w.clientHost.Interface(w.c2).SetUp(false)
 		must(t, ask(a, "the dear one is better than none"))
+	}
+}
+
+func TestInterfaceRulesChangeLive(t *testing.T) {
+	w := newTwo(t, Config{}, Config{})
+	a, b := w.pairOn(w.client, w.server)
+	bulk(t, a, b, 1<<20, func() { waitFlows(t, a, 2) })
+	must(t, w.client.SetInterfaces([]InterfaceRule{{Name: "if0", Exclude: true}}))
+	waitFlows(t, a, 1)
+	if err := w.client.SetInterfaces([]InterfaceRule{{Name: "if0", Cost: -1}}); err == nil {
+		t.Error("a cost of -1 is accepted")
+	}
+	must(t, w.client.SetInterfaces(nil))
+	waitFlows(t, a, 2)
+	bulk(t, b, a, 1<<20, func() {})
+}
+
+func TestSeveralFlowsOnOneInterface(t *testing.T) {
+	l := newLab(t)
+	h1, h2 := l.net.Host(ip(1)), l.net.Host(ip(2))
+	l.delay(1, 2, 2*time.Millisecond)
+	open := func(h *simnet.Host, cfg Config) *Node {
+		cfg.Identity, cfg.Resolver, cfg.network = l.join(l, "node"), l.book, h
+		n, err := NewNode(cfg)
+		must(l, err)
+		l.Cleanup(func() { n.Close() })
+		return n
+	}
+	client, server := open(h1, Config{FlowsPerInterface: 3}), open(h2, Config{})
+	a, b := l.pairOn(client, server)
+	bulk(t, a, b, 8<<20, func() { waitFlows(t, a, 3) })
+	ports := map[uint16]bool{}
+	for _, f := range a.Flows() {
+		ports[f.Local.Port()] = true
+	}
+	if len(ports) != 3 {
+		t.Errorf("three flows from %d ports%s", len(ports), describe(a))
 	}
 }
 

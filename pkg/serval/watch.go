@@ -80,7 +80,7 @@ func (n *Node) announce() {
 		defer cancel()
 		n.finder.announce(ctx, n, addrs)
 		for _, l := range ls {
-			l.update(ctx, addrs)
+			l.update(ctx)
 		}
 	}()
 }
