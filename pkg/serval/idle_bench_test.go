@@ -42,7 +42,9 @@ func BenchmarkIdle(b *testing.B) {
 		for _, c := range open {
 			c.Close()
 		}
-		eventually(b, "all are forgotten", func() bool { return client.Stats().Flows == 0 && server.Stats().Flows == 0 })
+		if !within(20*time.Second, func() bool { return client.Stats().Flows == 0 && server.Stats().Flows == 0 }) {
+			b.Fatalf("not all are forgotten: %+v, %+v", client.Stats(), server.Stats())
+		}
 	}
 }
 

@@ -19,6 +19,20 @@ type pair struct {
 	users atomic.Int64
 }
 
+const (
+	// pairQuiet is how long nothing has been heard on a pair that may be broken,
+	// and a little more for each of its users: the more there are, the more a
+	// false alarm costs, and the likelier it is that the hosts are only busy.
+	pairQuiet    = 40 * time.Millisecond
+	quietPerUser = time.Millisecond
+	maxPairQuiet = 2 * time.Second
+)
+
+// silent reports whether the pair may be broken.
+func (p *pair) silent(now flow.Time) bool {
+	return p.quiet(now) >= min(pairQuiet+time.Duration(p.users.Load())*quietPerUser, maxPairQuiet)
+}
+
 // quiet is how long nothing was heard.
 func (p *pair) quiet(now flow.Time) time.Duration { return now.Sub(flow.Time(p.heard.Load())) }
 
@@ -78,13 +92,15 @@ func (l *link) keepAlive(now flow.Time, silence time.Duration) {
 }
 
 // doubt makes all connections on a pair ask whether it still works: one of them
-// found it silent. Who is idle would else notice at its next keep-alive.
+// found it silent. Who is idle would else notice at its next keep-alive. While
+// any of them hears something the pair works, and it is that one's own affair, or
+// that of a host which has too much to do.
 func (n *Node) doubt(k pairKey, p *pair, except *link) {
-	if p.users.Load() < 2 || !p.mayAsk(n.now()) {
+	if p.users.Load() < 2 || !p.silent(n.now()) || !p.mayAsk(n.now()) {
 		return
 	}
 	n.goLinks(func(l *link) {
-		if l == except {
+		if l == except || !p.silent(n.now()) {
 			return
 		}
 		l.mu.Lock()

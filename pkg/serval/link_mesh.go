@@ -20,6 +20,9 @@ const (
 	lostAfter = 2
 	// askAgain is the least time between moves of a flow that gets no answer.
 	askAgain = 500 * time.Millisecond
+	// reannounce is how long a pair has been silent when a flow that has nowhere
+	// else to go says again where it is.
+	reannounce = 5 * time.Second
 )
 
 // reconsider brings the connection's flows in line with the addresses there are
@@ -78,6 +81,12 @@ func (l *link) takeRefuge(now flow.Time, remotes []netip.AddrPort) {
 			}
 		case !working && (lost || state == flowset.Suspect || state == flowset.Down || p.at.Unanswered() > 2):
 			moving := p.at.Unanswered() > 0 // and repeats itself
+			if !lost && !moving && !p.shared.silent(now) {
+				// Others hear the peer there: it is the hosts that are slow. Moves
+				// of thousands of connections would not help them.
+				l.again = now.Add(pairQuiet)
+				return
+			}
 			if now < p.nextAsk && !lost {
 				l.again = p.nextAsk
 				return // give what is under way a chance
@@ -87,7 +96,7 @@ func (l *link) takeRefuge(now flow.Time, remotes []netip.AddrPort) {
 			refuges := mesh.Refuge(locals, remotes, nil)
 			for k := range refuges {
 				to := l.node.sockets.at(refuges[(k+p.asks)%len(refuges)].Addr)
-				if to != nil && (to.addr != p.at.Local() || len(refuges) == 1 && !moving) {
+				if to != nil && (to.addr != p.at.Local() || len(refuges) == 1 && !moving && p.shared.quiet(now) > reannounce) {
 					p.nextAsk = now.Add(max(askAgain, 3*p.flow.RTT()) << min(p.asks, 4))
 					l.again = p.nextAsk
 					l.move(now, i, to, !lost && state != flowset.Parked)

@@ -1,6 +1,7 @@
 package serval
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -13,6 +14,9 @@ func TestMain(m *testing.M) {
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	closeDefault()
+	if f := flag.Lookup("test.fuzz"); f != nil && f.Value.String() != "" {
+		os.Exit(code) // fuzzing has goroutines of its own
+	}
 	if code == 0 && !within(10*time.Second, func() bool { return runtime.NumGoroutine() <= before }) {
 		buf := make([]byte, 1<<20)
 		fmt.Printf("goroutines left behind: %d, were %d\n%s\n", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
