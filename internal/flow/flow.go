@@ -149,7 +149,6 @@ func (f *Flow) LargestReceived() uint64 {
 // OnReceived records an authenticated packet of size bytes.
 func (f *Flow) OnReceived(now Time, pn uint64, size int, eliciting bool) {
 	f.lastHeard = now
-	f.loss.backoff = min(f.loss.backoff, heardBackoff)
 	f.stats.PacketsReceived++
 	f.stats.BytesReceived += uint64(size)
 	f.acks.arrived(now, pn, size, eliciting)

@@ -12,7 +12,6 @@ const (
 	recentLost         = 64
 	maxBackoff         = 6  // doublings of the probe timeout
 	maxTimeouts        = 64 // what is counted of timeouts in a row
-	heardBackoff       = 1  // what is left of them when the peer is heard
 )
 
 // lossState is loss recovery by packet number and time (RFC 9002 section 6),

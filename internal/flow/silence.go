@@ -143,7 +143,6 @@ func (f *Flow) Sampled() Time { return f.sampled }
 // those before, and what was learnt long ago is forgotten.
 func (f *Flow) Resume(now, since Time) {
 	f.resumed = now
-	f.loss.backoff = 0
 	f.slow = slowness{since: now, settled: f.settled}
 	if f.sampled == now {
 		f.rtt.reset(f.rtt.latest)

@@ -115,6 +115,31 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestOneWay: a peer that is heard but does not hear is asked ever more seldom,
+// too, and the connection goes on as soon as it does. Many connections between two
+// hosts that cannot keep up lose just so, and would else keep them from it.
+func TestOneWay(t *testing.T) {
+	w, a, b := pair(1, 100e6/8, 20*time.Millisecond, nil)
+	a.bulk(0)
+	b.bulk(0)
+	w.run(w.now.Add(100*time.Millisecond), never)
+	sent, works := 0, a.through
+	a.through = filter(a.out, func([]byte) bool { sent++; return true })
+	w.run(w.now.Add(time.Second), never) // acknowledges what was under way
+	sent = 0
+	w.run(w.now.Add(10*time.Second), never)
+	if a.conn.Err() != nil || sent > 150 {
+		t.Errorf("in 10 s: %v, %d packets", a.conn.Err(), sent)
+	}
+	a.through = works
+	before := b.conn.Accepted()
+	since := w.now
+	w.run(w.now.Add(5*time.Second), func() bool { return b.conn.Accepted() > before })
+	if d := w.now.Sub(since); d > 600*time.Millisecond {
+		t.Errorf("went on after %v", d)
+	}
+}
+
 // TestKeyUpdates changes keys every few hundred packets of a transfer with loss
 // and reordering.
 func TestKeyUpdates(t *testing.T) {

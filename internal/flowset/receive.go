@@ -136,6 +136,9 @@ func (c *Conn) heard(now flow.Time, f *flow.Flow, pn uint64, size, n int, elicit
 		p.bulk += n
 		p.quiet = false
 	}
+	if eliciting && f.Timeouts() > 0 {
+		p.ping = true // rides on the answer: does our direction work, too?
+	}
 	if p.state != Active {
 		c.alive(now, p, false)
 	}

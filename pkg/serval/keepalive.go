@@ -29,8 +29,11 @@ const (
 )
 
 // silent reports whether the pair may be broken.
-func (p *pair) silent(now flow.Time) bool {
-	return p.quiet(now) >= min(pairQuiet+time.Duration(p.users.Load())*quietPerUser, maxPairQuiet)
+func (p *pair) silent(now flow.Time) bool { return now >= p.silentAt() }
+
+// silentAt is when it may be, if nothing is heard until then.
+func (p *pair) silentAt() flow.Time {
+	return flow.Time(p.heard.Load()).Add(min(pairQuiet+time.Duration(p.users.Load())*quietPerUser, maxPairQuiet))
 }
 
 // quiet is how long nothing was heard.

@@ -84,7 +84,7 @@ func (l *link) takeRefuge(now flow.Time, remotes []netip.AddrPort) {
 			if !lost && !moving && !p.shared.silent(now) {
 				// Others hear the peer there: it is the hosts that are slow. Moves
 				// of thousands of connections would not help them.
-				l.again = now.Add(pairQuiet)
+				l.again = p.shared.silentAt()
 				return
 			}
 			if now < p.nextAsk && !lost {
