@@ -71,6 +71,9 @@ func (c *Conn) advertAcked(revision uint64) {
 	}
 }
 
+// Advertised reports whether the peer has what was advertised last.
+func (c *Conn) Advertised() bool { return c.advert == nil || c.advert.acked }
+
 func (c *Conn) advertLost(f *flow.Flow, revision uint64) {
 	if c.advert.frame.Revision == revision {
 		c.advert.owed++

@@ -62,10 +62,7 @@ func (l *link) checkAddresses(now flow.Time) {
 func (l *link) takeRefuge(now flow.Time, remotes []netip.AddrPort) {
 	live := l.livePairs()
 	locals := l.locals()
-	working := false // some flow can carry data
-	for i := range l.paths {
-		working = working || l.set.State(uint8(i)) == flowset.Active && !l.paths[i].leaving
-	}
+	working := l.working()
 	for i := range l.paths {
 		p := &l.paths[i]
 		at := l.node.sockets.at(p.at.Local())
@@ -190,7 +187,7 @@ func (l *link) setCosts() {
 func (l *link) cost(p *path) uint8 {
 	at := l.node.sockets.at(p.socket.LocalAddr())
 	switch {
-	case at == nil || !at.up || at.excluded || at.drained || p.leaving,
+	case at == nil || !at.up || at.excluded || at.drained,
 		l.policy.Mode == Pinned && at.iface != l.policy.Interface:
 		return sal.NeverCost
 	}

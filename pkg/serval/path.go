@@ -28,8 +28,6 @@ type path struct {
 
 	met netip.AddrPort // where a rendezvous says that the peer is: see heardOf
 
-	leaving bool // the operator wants the flow off its address
-
 	nonce [16]byte // of the JOIN that opened the flow at its acceptor,
 	ack   []byte   // and the answer, while it may be asked for again
 }
