@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 
 // A record, big endian:
 //
-//	version u8 = 1 | flags u8 (1: withdrawn) | issued u64 (ns since 1970)
-//	| TTL u32 (ms) | weight u16 | priority i16
+//	version u8 = 2 | flags u8 (1: withdrawn) | issued u64 (ns since 1970)
+//	| TTL u32 (ms) | weight u16 | priority i16 | load u16 (1/1000) | balance u8
+//	| key prefixes u8 count, each u8 bits + key u64
 //	| service u8 length + "shop/cart"
 //	| addresses u8 count, each u8 length + 4 or 16 bytes and port u16
 //	| certificate chain u16 length + chain
@@ -25,10 +27,11 @@ import (
 // The time of issue is the version of what it says: the later record of a node
 // and service holds, and of two issued at once the withdrawal.
 const (
-	recordVersion = 1
+	recordVersion = 2
 	flagWithdrawn = 1
 
 	signatureLen = 64
+	loadUnit     = 1000
 
 	// MaxRecord is the most bytes of a record. It fits a datagram of gossip.
 	MaxRecord = 1200
@@ -47,6 +50,9 @@ type Record struct {
 	Addrs     []netip.AddrPort
 	Weight    int
 	Priority  int
+	Load      float64
+	Balance   Balance
+	Keys      []sal.KeyPrefix
 	Issued    time.Time
 	TTL       time.Duration
 	Withdrawn bool
@@ -66,6 +72,7 @@ func (r *Record) Renews() bool { return r.renews }
 func (r *Record) Instance(until time.Time) Instance {
 	return Instance{
 		Service: r.Service, Node: r.Node, Addrs: r.Addrs, Weight: r.Weight, Priority: r.Priority,
+		Load: r.Load, Balance: r.Balance, Keys: r.Keys,
 		Version: uint64(r.Issued.UnixNano()), Expires: until,
 	}
 }
@@ -101,6 +108,11 @@ func (r Registration) record(now time.Time, flags byte) (*Record, error) {
 	b = binary.BigEndian.AppendUint32(b, uint32(r.ttl().Milliseconds()))
 	b = binary.BigEndian.AppendUint16(b, uint16(r.Weight))
 	b = binary.BigEndian.AppendUint16(b, uint16(int16(r.Priority)))
+	b = binary.BigEndian.AppendUint16(b, uint16(math.Round(r.Load*loadUnit)))
+	b = append(b, byte(r.Balance), byte(len(r.Keys)))
+	for _, k := range r.Keys {
+		b = binary.BigEndian.AppendUint64(append(b, k.Bits), k.Key)
+	}
 	b = append(b, byte(len(r.Service.Path())))
 	b = append(b, r.Service.Path()...)
 	b = append(b, byte(len(r.Addrs)))
@@ -136,15 +148,29 @@ func parseRecord(b []byte, cluster *identity.Cluster, now time.Time) (*Record, e
 	var version, flags uint8
 	var issued uint64
 	var ttl uint32
-	var weight, priority uint16
+	var weight, priority, load uint16
+	var balance, keys uint8
 	var service, addrs, chain cryptobyte.String
 	if !s.ReadUint8(&version) || version != recordVersion {
 		return nil, fmt.Errorf("its version is not %d", recordVersion)
 	}
 	var count uint8
 	if !s.ReadUint8(&flags) || !s.ReadUint64(&issued) || !s.ReadUint32(&ttl) ||
-		!s.ReadUint16(&weight) || !s.ReadUint16(&priority) || !s.ReadUint8LengthPrefixed(&service) ||
-		!s.ReadUint8(&count) || count == 0 || count > MaxAddrs {
+		!s.ReadUint16(&weight) || !s.ReadUint16(&priority) || !s.ReadUint16(&load) ||
+		!s.ReadUint8(&balance) || !s.ReadUint8(&keys) || keys > MaxKeys {
+		return nil, errCutOff
+	}
+	for range keys {
+		var k sal.KeyPrefix
+		if !s.ReadUint8(&k.Bits) || !s.ReadUint64(&k.Key) {
+			return nil, errCutOff
+		}
+		if !k.Valid() {
+			return nil, errors.New("a key prefix in it has the wrong form")
+		}
+		r.Keys = append(r.Keys, k)
+	}
+	if !s.ReadUint8LengthPrefixed(&service) || !s.ReadUint8(&count) || count == 0 || count > MaxAddrs {
 		return nil, errCutOff
 	}
 	for range count {
@@ -169,12 +195,17 @@ func parseRecord(b []byte, cluster *identity.Cluster, now time.Time) (*Record, e
 		return nil, fmt.Errorf("its service name %.80q is not valid", string(service))
 	}
 	r.Service, r.Weight, r.Priority = name, int(weight), int(int16(priority))
+	r.Load, r.Balance = float64(load)/loadUnit, Balance(balance)
 	r.Issued = time.Unix(0, int64(issued))
 	r.TTL = time.Duration(ttl) * time.Millisecond
 	r.Withdrawn = flags&flagWithdrawn != 0
 	switch {
 	case flags&^flagWithdrawn != 0:
 		return nil, errors.New("it has unknown flags")
+	case int(balance) >= len(balances):
+		return nil, fmt.Errorf("its balance %d is not known", balance)
+	case name.IsWildcard() && len(r.Keys) > 0:
+		return nil, errors.New("it has keys of a wildcard")
 	case r.TTL < MinTTL || r.TTL > MaxTTL:
 		return nil, fmt.Errorf("its TTL is %v", r.TTL)
 	case r.Issued.After(now.Add(clockSkew)):

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/pkg/identity"
@@ -47,6 +48,16 @@ type Instance struct {
 	// priorities come first.
 	Weight   int
 	Priority int
+
+	// Load is how busy it said it is: 0 is idle, 1 all that it can take.
+	Load float64
+
+	// Balance is how it wishes diallers to choose.
+	Balance Balance
+
+	// Keys are the parts of the service's key space that it owns; none means
+	// that it answers for every key.
+	Keys []sal.KeyPrefix
 
 	// Version orders what is known of one instance: the larger is the later.
 	Version uint64
@@ -82,13 +93,15 @@ type Lease interface {
 	Close(ctx context.Context) error
 }
 
-// Updater is a Lease whose addresses can be changed: those of this module's
+// Updater is a Lease whose registration can be changed: those of this module's
 // registrars are.
 type Updater interface {
-	// Update announces the instance anew, for all to see at once, with other
-	// addresses, best first; 1 to MaxAddrs. After an error that is not about the
-	// addresses, the background renewal goes on to try.
-	Update(ctx context.Context, addrs []netip.AddrPort) error
+	// Update announces the instance anew, for all to see at once, after change
+	// has altered what it likes in the registration but Service, Identity and
+	// TTL. It must replace slices, not write to them, and is called once. An
+	// invalid registration is an error and changes nothing; after any other
+	// error the background renewal goes on to try.
+	Update(ctx context.Context, change func(*Registration)) error
 }
 
 // Publisher spreads records that others have signed.
@@ -96,6 +109,12 @@ type Publisher interface {
 	// Publish verifies a record and spreads it. A record that is known already,
 	// or older than what is known, is no error.
 	Publish(ctx context.Context, record []byte) error
+}
+
+// At returns a change for Updater.Update: to other addresses, best first.
+func At(addrs ...netip.AddrPort) func(*Registration) {
+	addrs = slices.Clone(addrs)
+	return func(r *Registration) { r.Addrs = addrs }
 }
 
 // DefaultTTL is how long an instance that is not renewed stays known.
@@ -106,6 +125,8 @@ const (
 	MinTTL   = time.Second
 	MaxTTL   = time.Hour
 	MaxAddrs = 16
+	MaxKeys  = 32
+	MaxLoad  = 65.535
 )
 
 // Registration is what there is to know of an instance.
@@ -117,9 +138,22 @@ type Registration struct {
 	Weight   int // 0 to 65535; 0 means 1
 	Priority int // -32768 to 32767
 
+	Load    float64         // 0 to MaxLoad; 1 is all that the instance can take
+	Balance Balance         // how diallers should choose
+	Keys    []sal.KeyPrefix // the parts of the key space it owns; none means all
+
 	// TTL is how long it stays known if it is not renewed, in which case it is
 	// renewed three times in it; 0 means DefaultTTL.
 	TTL time.Duration
+}
+
+// Changed returns the registration after change, with its service, identity and
+// TTL as they were.
+func (r Registration) Changed(change func(*Registration)) Registration {
+	out := r
+	change(&out)
+	out.Service, out.Identity, out.TTL = r.Service, r.Identity, r.TTL
+	return out
 }
 
 // RenewEvery returns how often a registration is renewed.
@@ -144,8 +178,19 @@ func (r Registration) check() error {
 		return fmt.Errorf("resolver: the registration of %v has the weight %d; choose 1 to 65535", r.Service, r.Weight)
 	case r.Priority < -32768 || r.Priority > 32767:
 		return fmt.Errorf("resolver: the registration of %v has the priority %d; choose -32768 to 32767", r.Service, r.Priority)
+	case !(r.Load >= 0 && r.Load <= MaxLoad):
+		return fmt.Errorf("resolver: the registration of %v has the load %v; choose 0 to %v", r.Service, r.Load, MaxLoad)
+	case int(r.Balance) >= len(balances):
+		return fmt.Errorf("resolver: the registration of %v has an unknown %v", r.Service, r.Balance)
+	case len(r.Keys) > MaxKeys || r.Service.IsWildcard() && len(r.Keys) > 0:
+		return fmt.Errorf("resolver: the registration of %v has %d key prefixes; give at most %d, and none to a wildcard", r.Service, len(r.Keys), MaxKeys)
 	case r.ttl() < MinTTL || r.ttl() > MaxTTL:
 		return fmt.Errorf("resolver: the registration of %v has a TTL of %v; choose %v to %v", r.Service, r.TTL, MinTTL, MaxTTL)
+	}
+	for _, k := range r.Keys {
+		if !k.Valid() {
+			return fmt.Errorf("resolver: the registration of %v has the key prefix %v, with bits set beyond its length", r.Service, k)
+		}
 	}
 	for _, a := range r.Addrs {
 		if err := checkAddr(a); err != nil {

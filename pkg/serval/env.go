@@ -33,8 +33,6 @@ const daemonTimeout = 5 * time.Second
 //	SERVAL_LISTEN    addresses for data, ip:port with commas between; port 0 for any
 //	SERVAL_POLICY    how connections use their paths: see ParsePolicy
 //	SERVAL_COST      what interfaces cost, such as "wwan*=10,usb0=never"
-//	SERVAL_RENDEZVOUS  nodes where two ends that both moved meet, ip:port with
-//	                 commas between
 //	SERVAL_RENDEZVOUS
 //	                 where ends of a connection that both moved meet, ip:port with
 //	                 commas between, beside what the resolver knows

@@ -77,7 +77,7 @@ func (f *finder) keep(ctx context.Context, at *resolver.Lease, addrs []netip.Add
 	lease := *at
 	f.mu.Unlock()
 	if u, ok := lease.(resolver.Updater); ok {
-		return u.Update(ctx, addrs)
+		return u.Update(ctx, resolver.At(addrs...))
 	}
 	lease, err := register()
 	if err != nil || lease == nil {

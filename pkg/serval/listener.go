@@ -110,7 +110,7 @@ func (l *Listener) update(ctx context.Context) {
 	if !ok || len(addrs) == 0 {
 		return
 	}
-	if err := u.Update(ctx, addrs); err != nil {
+	if err := u.Update(ctx, resolver.At(addrs...)); err != nil {
 		l.node.log.Info("the new addresses could not be registered", "service", l.name, "error", err)
 	}
 }

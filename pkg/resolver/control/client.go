@@ -1,7 +1,6 @@
 package control
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/internal/unixsock"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 )
@@ -131,24 +131,12 @@ const maxAnswer = 16 << 20
 
 // do makes a request with a JSON body, if in is not nil, and decodes the answer.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("control: %w", err)
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://serval"+path, body)
+	req, err := unixsock.NewRequest(ctx, method, path, in)
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := unixsock.Do(&c.http, req)
 	if err != nil {
-		var where *url.Error // it names a URL that means nothing to anybody
-		if errors.As(err, &where) {
-			err = where.Err
-		}
 		return fmt.Errorf("control: the daemon does not answer, check that servald runs and listens at %s: %w", c.socket, err)
 	}
 	defer resp.Body.Close()

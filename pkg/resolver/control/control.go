@@ -37,6 +37,9 @@ type Instance struct {
 	Addrs    []netip.AddrPort `json:"addrs"`
 	Weight   int              `json:"weight,omitempty"`
 	Priority int              `json:"priority,omitempty"`
+	Load     float64          `json:"load,omitempty"`
+	Balance  resolver.Balance `json:"balance,omitzero"`
+	Keys     []sal.KeyPrefix  `json:"keys,omitempty"`
 	Version  uint64           `json:"version,omitempty"`
 	Expires  time.Time        `json:"expires,omitzero"`
 }
@@ -50,7 +53,8 @@ func encodeInstances(list []resolver.Instance) []Instance {
 }
 
 func encodeInstance(in resolver.Instance) Instance {
-	out := Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority, Version: in.Version, Expires: in.Expires}
+	out := Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority,
+		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Version: in.Version, Expires: in.Expires}
 	if in.Node != (identity.NodeID{}) {
 		out.Node = in.Node.String()
 	}
@@ -58,7 +62,8 @@ func encodeInstance(in resolver.Instance) Instance {
 }
 
 func (in Instance) decode() (out resolver.Instance, err error) {
-	out = resolver.Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority, Version: in.Version, Expires: in.Expires}
+	out = resolver.Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority,
+		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Version: in.Version, Expires: in.Expires}
 	if in.Node != "" {
 		out.Node, err = identity.ParseNodeID(in.Node)
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -56,18 +54,17 @@ func (l *clientLease) renew(ctx context.Context) error {
 }
 
 // Update implements resolver.Updater.
-func (l *clientLease) Update(ctx context.Context, addrs []netip.AddrPort) error {
+func (l *clientLease) Update(ctx context.Context, change func(*resolver.Registration)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return fmt.Errorf("control: %v was withdrawn; register it again", l.reg.Service)
 	}
-	moved := l.reg
-	moved.Addrs = slices.Clone(addrs)
-	if _, err := moved.Announce(time.Now()); err != nil {
+	altered := l.reg.Changed(change)
+	if _, err := altered.Announce(time.Now()); err != nil {
 		return err
 	}
-	l.reg = moved
+	l.reg = altered
 	err := l.announce(ctx)
 	if err != nil {
 		select {

@@ -26,12 +26,12 @@ func TestUpdate(t *testing.T) {
 		}
 	}
 	second, third := netip.MustParseAddrPort("192.0.2.2:7001"), netip.MustParseAddrPort("[2001:db8::3]:7001")
-	if err := updater.Update(ctx, []netip.AddrPort{second, third}); err != nil {
+	if err := updater.Update(ctx, resolver.At(second, third)); err != nil {
 		t.Fatal(err)
 	}
 	expect(second, third)
 	for _, bad := range [][]netip.AddrPort{nil, {netip.MustParseAddrPort("0.0.0.0:1")}} {
-		if err := updater.Update(ctx, bad); err == nil {
+		if err := updater.Update(ctx, resolver.At(bad...)); err == nil {
 			t.Errorf("updated to %v", bad)
 		}
 	}
@@ -42,7 +42,7 @@ func TestUpdate(t *testing.T) {
 
 	// What a daemon that is being restarted misses, the next one hears.
 	stop()
-	if err := updater.Update(ctx, []netip.AddrPort{third}); err == nil {
+	if err := updater.Update(ctx, resolver.At(third)); err == nil {
 		t.Error("updated without a daemon")
 	}
 	serve(t, path, newServer(id))
@@ -57,7 +57,7 @@ func TestUpdate(t *testing.T) {
 	if err := lease.Close(ctx); err != nil {
 		t.Error(err)
 	}
-	if err := updater.Update(ctx, []netip.AddrPort{second}); err == nil {
+	if err := updater.Update(ctx, resolver.At(second)); err == nil {
 		t.Error("updated after it was withdrawn")
 	}
 	if got, err := resolver.LookupNode(ctx, c, id.Node()); err == nil {

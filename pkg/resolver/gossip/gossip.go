@@ -158,7 +158,7 @@ func (g *Gossip) Close() error {
 		for _, l := range leases {
 			l.Close(context.Background())
 		}
-		g.moving.Lock() // and from now on g.change does nothing
+		g.moving.Lock() // and from now on g.move does nothing
 		g.member().end(farewell)
 		g.moving.Unlock()
 	}
@@ -166,7 +166,8 @@ func (g *Gossip) Close() error {
 	return nil
 }
 
-// farewell is how long Close gossips on, so that others hear of it.
+// farewell is how long a node that closes, or has moved, gossips on where it was,
+// so that others hear of it.
 const farewell = 150 * time.Millisecond
 
 // Addr returns the address that other nodes can use as a seed. It changes when

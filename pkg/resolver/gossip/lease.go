@@ -3,8 +3,6 @@ package gossip
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/serval-net/serval/pkg/resolver"
@@ -52,25 +50,25 @@ func (l *lease) begin() (*resolver.Record, error) {
 }
 
 // Update implements resolver.Updater. It does not wait for others to hear of it.
-func (l *lease) Update(_ context.Context, addrs []netip.AddrPort) error {
-	r, err := l.move(slices.Clone(addrs))
+func (l *lease) Update(_ context.Context, change func(*resolver.Registration)) error {
+	r, err := l.alter(change)
 	if r != nil {
 		l.g.tell(r)
 	}
 	return err
 }
 
-func (l *lease) move(addrs []netip.AddrPort) (*resolver.Record, error) {
+func (l *lease) alter(change func(*resolver.Registration)) (*resolver.Record, error) {
 	l.g.mu.Lock()
 	defer l.g.mu.Unlock()
 	if l.g.leases[l.reg.Service] != l {
 		return nil, fmt.Errorf("gossip: %v was withdrawn; register it again", l.reg.Service)
 	}
-	old := l.reg.Addrs
-	l.reg.Addrs = addrs
+	old := l.reg
+	l.reg = old.Changed(change)
 	r, err := l.issue(time.Now(), l.reg.Announce)
 	if err != nil {
-		l.reg.Addrs = old
+		l.reg = old
 	}
 	return r, err
 }

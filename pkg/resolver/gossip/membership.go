@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -18,8 +19,11 @@ type membership struct {
 	g     *Gossip
 	begun uint64         // ns since 1970
 	bind  netip.AddrPort // as asked for
-	list  *memberlist.Memberlist
 	ended sync.Once
+
+	// list is nil while it begins, which memberlist does not wait for before it
+	// hands over what others say.
+	list atomic.Pointer[memberlist.Memberlist]
 
 	mu    sync.Mutex
 	alive int                     // members, this one included
@@ -35,10 +39,12 @@ func (g *Gossip) begin(bind, advertise netip.AddrPort) (*membership, error) {
 		return nil, err
 	}
 	conf.Transport = t
-	if m.list, err = memberlist.Create(conf); err != nil {
+	list, err := memberlist.Create(conf)
+	if err != nil {
 		t.Shutdown()
 		return nil, err
 	}
+	m.list.Store(list)
 	return m, nil
 }
 
@@ -46,17 +52,18 @@ func (g *Gossip) begin(bind, advertise netip.AddrPort) (*membership, error) {
 // for all goroutines but perhaps a last probe's. A second call does nothing.
 func (m *membership) end(farewell time.Duration) {
 	m.ended.Do(func() {
+		list := m.list.Load()
 		if farewell > 0 {
-			if err := m.list.Leave(farewell); err != nil {
+			if err := list.Leave(farewell); err != nil {
 				m.g.log.Debug("left the gossip before everybody knew", "err", err)
 			}
 		}
-		m.list.Shutdown()
+		list.Shutdown()
 	})
 }
 
 // addr is where others find it.
-func (m *membership) addr() netip.AddrPort { return addrOf(m.list.LocalNode()) }
+func (m *membership) addr() netip.AddrPort { return addrOf(m.list.Load().LocalNode()) }
 
 func addrOf(n *memberlist.Node) netip.AddrPort {
 	ip, _ := netip.AddrFromSlice(n.Addr)
@@ -66,12 +73,13 @@ func addrOf(n *memberlist.Node) netip.AddrPort {
 // latest returns the members, each with its latest membership only: gossip takes
 // a while to see that a node has left the address that it moved away from.
 func (m *membership) latest() []*memberlist.Node {
-	if m.list == nil {
+	list := m.list.Load()
+	if list == nil {
 		return nil
 	}
 	at := make(map[identity.NodeID]int)
 	var all []*memberlist.Node
-	for _, n := range m.list.Members() {
+	for _, n := range list.Members() {
 		node := nodeOf(n)
 		i, known := at[node]
 		switch {

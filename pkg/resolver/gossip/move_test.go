@@ -31,7 +31,7 @@ func (c *cluster) move(t *testing.T, i int) {
 
 func update(t *testing.T, l resolver.Lease, addr netip.AddrPort) {
 	t.Helper()
-	if err := l.(resolver.Updater).Update(ctx, []netip.AddrPort{addr}); err != nil {
+	if err := l.(resolver.Updater).Update(ctx, resolver.At(addr)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -109,11 +109,11 @@ func TestMovedNodeIsNotSuspect(t *testing.T) {
 func TestUpdateAfterClose(t *testing.T) {
 	g := newCluster(t, 1).nodes[0]
 	l := register(t, g, web, 0)
-	if err := l.(resolver.Updater).Update(ctx, nil); err == nil {
+	if err := l.(resolver.Updater).Update(ctx, resolver.At()); err == nil {
 		t.Error("updated to no address")
 	}
 	l.Close(ctx)
-	if err := l.(resolver.Updater).Update(ctx, []netip.AddrPort{g.Addr()}); err == nil {
+	if err := l.(resolver.Updater).Update(ctx, resolver.At(g.Addr())); err == nil {
 		t.Error("updated after it was withdrawn")
 	}
 	if found, err := g.Resolve(ctx, web); err == nil {

@@ -55,14 +55,15 @@ func (m *membership) tell(r *resolver.Record, most int) {
 	others := m.others()
 	rand.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	for _, n := range others[:min(len(others), most)] {
-		m.list.SendBestEffort(n, r.Raw()) // gossip makes up for a loss
+		m.list.Load().SendBestEffort(n, r.Raw()) // gossip makes up for a loss
 	}
 }
 
 // meet joins the member at an address and tells it the news, which may have come
 // while all records were exchanged.
 func (m *membership) meet(addr string) error {
-	if _, err := m.list.Join([]string{addr}); err != nil {
+	list := m.list.Load()
+	if _, err := list.Join([]string{addr}); err != nil {
 		return err
 	}
 	news := m.g.news()
@@ -71,7 +72,7 @@ func (m *membership) meet(addr string) error {
 			continue
 		}
 		for _, r := range news {
-			m.list.SendBestEffort(n, r.Raw())
+			list.SendBestEffort(n, r.Raw())
 		}
 	}
 	return nil

@@ -297,7 +297,7 @@ func host(t *testing.T) {
 	must(t, err)
 	stop, err := network.Watch(func() {
 		if all := addrs(); len(all) > 0 {
-			if err := lease.(resolver.Updater).Update(context.Background(), all); err != nil {
+			if err := lease.(resolver.Updater).Update(context.Background(), resolver.At(all...)); err != nil {
 				t.Error(err)
 			}
 		}
