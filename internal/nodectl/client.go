@@ -2,7 +2,6 @@ package nodectl
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -227,24 +225,12 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 
 // send makes a request and returns the answer if it is not an error.
 func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return nil, fmt.Errorf("nodectl: %w", err)
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://serval"+path, body)
+	req, err := unixsock.NewRequest(ctx, method, path, in)
 	if err != nil {
 		return nil, fmt.Errorf("nodectl: %w", err)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := unixsock.Do(&c.http, req)
 	if err != nil {
-		var where *url.Error // it names a URL that means nothing to anybody
-		if errors.As(err, &where) {
-			err = where.Err
-		}
 		return nil, fmt.Errorf("%s does not answer: %w", c.process(), err)
 	}
 	if resp.StatusCode == http.StatusOK {
