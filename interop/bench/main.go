@@ -10,27 +10,18 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/bench/score"
+	"github.com/serval-net/serval/interop/internal/command"
 )
 
-func main() {
-	err := run()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("bench", run) }
 
 func run() error {
 	// The harness starts itself again as the processes that are measured.
@@ -43,9 +34,8 @@ func run() error {
 	runs := flag.Int("runs", 0, "runs per case and system (default 3, with -quick 1)")
 	out := flag.String("out", "out/bench.jsonl", "file for the results, one JSON object per line")
 	list := flag.Bool("list", false, "print the cases and their systems, and run nothing")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; see -help", flag.Arg(0))
+	if err := command.ParseFlags(); err != nil {
+		return err
 	}
 
 	plan := fullPlan
@@ -67,7 +57,7 @@ func run() error {
 		}
 		return nil
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.Interruptible()
 	defer stop()
 	if err := peer.ShareCluster(); err != nil {
 		return err
@@ -78,8 +68,8 @@ func run() error {
 	}
 	defer b.close()
 	results, failures := b.measure(ctx, groups, plan.runs)
-	if err := ctx.Err(); err != nil {
-		return errors.New("interrupted")
+	if ctx.Err() != nil {
+		return command.ErrInterrupted
 	}
 	if err := score.Write(*out, results); err != nil {
 		return err

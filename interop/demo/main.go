@@ -19,11 +19,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 	"github.com/serval-net/serval/interop/scenario"
 )
@@ -31,12 +30,7 @@ import (
 //go:embed scenarios/*.txt
 var scenarios embed.FS
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("demo", run) }
 
 func run() error {
 	// It starts itself again as the programs that use the network.
@@ -67,7 +61,7 @@ func run() error {
 	if len(wanted) == 1 && wanted[0] == "all" {
 		wanted = all
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.Interruptible()
 	defer stop()
 	if err := shareCluster(); err != nil {
 		return err
@@ -83,7 +77,7 @@ func run() error {
 		}
 		done = append(done, outcome{name, t, err})
 		if ctx.Err() != nil {
-			return errors.New("interrupted")
+			return command.ErrInterrupted
 		}
 		if errors.Is(err, lab.ErrUnavailable) {
 			return err // the others would fail likewise

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 	"github.com/serval-net/serval/interop/plot"
 	"github.com/serval-net/serval/interop/scenario"
@@ -48,10 +49,8 @@ func play(ctx context.Context, s *scenario.Scenario) (*scenario.Timeline, string
 		return nil, "", err
 	}
 	defer cast.kill()
-	select {
-	case <-time.After(warm):
-	case <-ctx.Done():
-		return nil, "", ctx.Err()
+	if err := command.Pause(ctx, warm); err != nil {
+		return nil, "", err
 	}
 	r := scenario.Runner{Scenario: s, Net: net, Tell: cast.tell}
 	if o.Up && !o.Down {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -22,11 +23,11 @@ func (b *bench) goodput(ctx context.Context, name, system string, disturb func(*
 		stop := disturb(s.Net)
 		defer stop()
 	}
-	if err := pause(ctx, b.warm); err != nil {
+	if err := command.Pause(ctx, b.warm); err != nil {
 		return 0, err
 	}
 	from := s.mark("measured from")
-	if err := pause(ctx, b.rate); err != nil {
+	if err := command.Pause(ctx, b.rate); err != nil {
 		return 0, err
 	}
 	to := s.mark("measured to")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -68,7 +69,7 @@ func (b *bench) gap(ctx context.Context, name, system, policy string, kind traff
 		return 0, err
 	}
 	defer s.close()
-	if err := pause(ctx, b.warm); err != nil {
+	if err := command.Pause(ctx, b.warm); err != nil {
 		return 0, err
 	}
 	way, err := s.busiest()
@@ -79,7 +80,7 @@ func (b *bench) gap(ctx context.Context, name, system, policy string, kind traff
 	if err := f.do(way); err != nil {
 		return 0, err
 	}
-	if err := pause(ctx, b.observe); err != nil {
+	if err := command.Pause(ctx, b.observe); err != nil {
 		return 0, err
 	}
 	end := s.mark("observed")
@@ -142,7 +143,7 @@ func (b *bench) restore(ctx context.Context, name, system string, kind traffic.K
 		return 0, 0, err
 	}
 	defer s.close()
-	if err := pause(ctx, b.warm); err != nil {
+	if err := command.Pause(ctx, b.warm); err != nil {
 		return 0, 0, err
 	}
 	way := s.Net.Ways[0]
@@ -150,7 +151,7 @@ func (b *bench) restore(ctx context.Context, name, system string, kind traffic.K
 	if err := way.Client.LinkDown(); err != nil {
 		return 0, 0, err
 	}
-	if err := pause(ctx, down); err != nil {
+	if err := command.Pause(ctx, down); err != nil {
 		return 0, 0, err
 	}
 	if err := way.Client.LinkUp(); err != nil {

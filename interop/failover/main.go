@@ -15,27 +15,19 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/failover/rig"
+	"github.com/serval-net/serval/interop/internal/command"
 )
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "failover:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("failover", run) }
 
 func run() error {
 	if rig.IsProcess() {
@@ -51,9 +43,8 @@ func run() error {
 	out := flag.String("out", "out/failover.jsonl", "file for the results, one JSON object per line")
 	timelines := flag.String("timelines", "", "directory for what happened when in each run, as JSON and SVG")
 	list := flag.Bool("list", false, "print the cases and their systems, and run nothing")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; see -help", flag.Arg(0))
+	if err := command.ParseFlags(); err != nil {
+		return err
 	}
 
 	b := &bench{plan: fullPlan, timelines: *timelines}
@@ -75,14 +66,14 @@ func run() error {
 		}
 		return nil
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.Interruptible()
 	defer stop()
 	if err := peer.ShareCluster(); err != nil {
 		return err
 	}
 	results, failures := b.measure(ctx, groups)
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return command.ErrInterrupted
 	}
 	if err := score.Write(*out, results); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -50,7 +51,7 @@ func (b *bench) outageOf(ctx context.Context, name, system string, kind traffic.
 		return 0, false, err
 	}
 	defer s.close()
-	if err := pause(ctx, b.warm); err != nil {
+	if err := command.Pause(ctx, b.warm); err != nil {
 		return 0, false, err
 	}
 	s.mark("all links down")
@@ -59,7 +60,7 @@ func (b *bench) outageOf(ctx context.Context, name, system string, kind traffic.
 			return 0, false, err
 		}
 	}
-	if err := pause(ctx, b.outage); err != nil {
+	if err := command.Pause(ctx, b.outage); err != nil {
 		return 0, false, err
 	}
 	for _, w := range s.Net.Ways {
@@ -72,7 +73,7 @@ func (b *bench) outageOf(ctx context.Context, name, system string, kind traffic.
 	if system == "serval" {
 		patience = b.observe
 	}
-	if err := pause(ctx, patience); err != nil {
+	if err := command.Pause(ctx, patience); err != nil {
 		return 0, false, err
 	}
 	end := s.mark("observed")
@@ -98,7 +99,7 @@ func idleGroup(systems ...string) group {
 			if _, err := s.Touch(10 * time.Second); err != nil {
 				return nil, err
 			}
-			if err := pause(ctx, 2*time.Second); err != nil {
+			if err := command.Pause(ctx, 2*time.Second); err != nil {
 				return nil, err
 			}
 			const wait = 10 * time.Second
@@ -137,7 +138,7 @@ func movesGroup(systems ...string) group {
 				return nil, err
 			}
 			defer s.close()
-			if err := pause(ctx, time.Second); err != nil {
+			if err := command.Pause(ctx, time.Second); err != nil {
 				return nil, err
 			}
 			var ifaces []string

@@ -79,16 +79,6 @@ func (s *scene) finish() ([]traffic.Sample, error) {
 	return arrived, s.write(o)
 }
 
-// pause waits, or until the context ends.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // busiest returns the path that carries most of the traffic now.
 func (s *scene) busiest() (*lab.Way, error) {
 	count := func() (all []uint64, err error) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -86,7 +87,7 @@ func (b *bench) change(ctx context.Context, name, system string, kind traffic.Ki
 			return 0, false, err
 		}
 	}
-	if err := pause(ctx, b.warm); err != nil {
+	if err := command.Pause(ctx, b.warm); err != nil {
 		return 0, false, err
 	}
 	s.mark("change")
@@ -94,7 +95,7 @@ func (b *bench) change(ctx context.Context, name, system string, kind traffic.Ki
 		return 0, false, err
 	}
 	works := s.mark("changed")
-	if err := pause(ctx, b.observe); err != nil {
+	if err := command.Pause(ctx, b.observe); err != nil {
 		return 0, false, err
 	}
 	end := s.mark("observed")

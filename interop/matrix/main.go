@@ -15,23 +15,17 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/failover/rig"
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "matrix:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("matrix", run) }
 
 func run() error {
 	if rig.IsProcess() {
@@ -44,9 +38,8 @@ func run() error {
 	out := flag.String("out", "out/matrix.jsonl", "file for the outcomes, one JSON object per line")
 	page := flag.String("page", "", "file for the table, such as docs/matrix.md; empty: standard output")
 	list := flag.Bool("list", false, "print the cells, and run nothing")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q; see -help", flag.Arg(0))
+	if err := command.ParseFlags(); err != nil {
+		return err
 	}
 	var chosen []cell
 	for _, c := range cells() {
@@ -71,14 +64,14 @@ func run() error {
 	if *quick {
 		t, *runs = quickTimes, 1
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.Interruptible()
 	defer stop()
 	if err := peer.ShareCluster(); err != nil {
 		return err
 	}
 	all := measure(ctx, chosen, *runs, *parallel, t)
 	if ctx.Err() != nil {
-		return errors.New("interrupted")
+		return command.ErrInterrupted
 	}
 	if err := writeJSON(*out, all); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/serval-net/serval/interop/failover/rig"
 	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/interop/internal/command"
 )
 
 // times is how long a cell takes: warm before the event, observe after it.
@@ -45,7 +46,7 @@ func (c cell) run(ctx context.Context, system string, t times) (gap time.Duratio
 		return 0, err
 	}
 	defer r.Close()
-	if err := pause(ctx, t.warm); err != nil {
+	if err := command.Pause(ctx, t.warm); err != nil {
 		return 0, err
 	}
 	broken := traffic.Now()
@@ -53,7 +54,7 @@ func (c cell) run(ctx context.Context, system string, t times) (gap time.Duratio
 	if err != nil {
 		return 0, err
 	}
-	if err := pause(ctx, t.observe); err != nil {
+	if err := command.Pause(ctx, t.observe); err != nil {
 		return 0, err
 	}
 	end := traffic.Now()
@@ -91,13 +92,4 @@ func (c cell) strike(r *rig.Rig, sides []side) (mend func() error, err error) {
 		}
 		return errors.Join(errs...)
 	}, errors.Join(errs...)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -58,10 +59,8 @@ func (r *Runner) Run(ctx context.Context) (*Timeline, error) {
 func (r *Runner) events(ctx context.Context, t *Timeline) error {
 	for events := r.Scenario.Events; len(events) > 0; {
 		at := events[0].At
-		select {
-		case <-time.After(time.Until(t.Start.Add(at))):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := command.Pause(ctx, time.Until(t.Start.Add(at))); err != nil {
+			return err
 		}
 		type done struct {
 			Mark

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/internal/nodectl"
+	"github.com/serval-net/serval/interop/internal/command"
 )
 
 // The services: one behind a server that knows only TCP, one of a Go program.
@@ -127,7 +128,7 @@ func (c *cluster) await(ctx context.Context) error {
 		if err == nil && strings.Contains(string(out), plainService) && strings.Contains(string(out), appService) {
 			return nil
 		}
-		if sleep(ctx, 50*time.Millisecond) != nil {
+		if command.Pause(ctx, 50*time.Millisecond) != nil {
 			return errors.Join(fmt.Errorf("the client's servald has not heard of the services in time; it knows:\n%s", out), err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/scenario"
 )
 
@@ -61,7 +62,7 @@ func (d *download) flows(ctx context.Context) error {
 			return fmt.Errorf("%s ended at once:\n%s", d.name, d.process.tail())
 		default:
 		}
-		if sleep(ctx, 20*time.Millisecond) != nil {
+		if command.Pause(ctx, 20*time.Millisecond) != nil {
 			return fmt.Errorf("%s receives nothing:\n%s", d.name, d.process.tail())
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/scenario"
 )
 
@@ -141,7 +142,7 @@ func (l *loopback) play(ctx context.Context) (*scenario.Timeline, error) {
 		Bin:      float64(scenario.Bin / time.Millisecond),
 	}
 	for _, h := range l.happenings() {
-		if err := sleep(ctx, time.Until(t.Start.Add(h.at))); err != nil {
+		if err := command.Pause(ctx, time.Until(t.Start.Add(h.at))); err != nil {
 			return nil, err
 		}
 		t.Report(time.Now(), scenario.Lab, h.what)
@@ -149,7 +150,7 @@ func (l *loopback) play(ctx context.Context) (*scenario.Timeline, error) {
 			return nil, err
 		}
 	}
-	return t, sleep(ctx, time.Until(t.Start.Add(l.length())))
+	return t, command.Pause(ctx, time.Until(t.Start.Add(l.length())))
 }
 
 // enter adds what the flows at each of the client's addresses have received, for

@@ -19,20 +19,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
 
-func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "\nstory failed:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("\nstory failed", run) }
 
 func run() error {
 	// It starts itself again as the programs of the other hosts.
@@ -45,7 +39,7 @@ func run() error {
 	limit := flag.Duration("timeout", 60*time.Second, "give up after this time")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := command.Interruptible()
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
@@ -64,7 +58,7 @@ func run() error {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return fmt.Errorf("not done after %v: %w", *limit, err)
 	}
-	return errors.New("interrupted")
+	return command.ErrInterrupted
 }
 
 // tell plays the story and shows what came of it, even if that is a failure.
@@ -84,7 +78,7 @@ func tell(ctx context.Context, c *cluster, out string, simulate bool) error {
 		return err
 	}
 	w := watch(ctx, c)
-	if err := sleep(ctx, warm); err != nil {
+	if err := command.Pause(ctx, warm); err != nil {
 		return err
 	}
 	w.sample(ctx) // the paths before the first event
@@ -119,15 +113,6 @@ func newStage(c *cluster, simulate bool) (stage, error) {
 		return newLoopback(c, err.Error())
 	}
 	return s, err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }

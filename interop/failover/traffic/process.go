@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/serval-net/serval/interop/internal/command"
 )
 
 // The commands a process takes, one per line of its standard input, with
@@ -36,31 +37,10 @@ const (
 //
 // until its standard input ends.
 func Process(args []string, systems map[string]Transport) error {
-	if len(args) != 3 {
-		return errors.New("want: server SYSTEM ADDR, or client SYSTEM SPEC")
-	}
-	t, ok := systems[args[1]]
-	if !ok {
-		return fmt.Errorf("unknown system %q", args[1])
-	}
-	switch args[0] {
-	case "server":
-		return serve(t, args[2])
-	case "client":
-		var spec Spec
-		if err := json.Unmarshal([]byte(args[2]), &spec); err != nil {
-			return err
-		}
-		return dial(t, spec)
-	}
-	return fmt.Errorf("unknown side %q", args[0])
+	return command.Side(args, systems, serve, dial)
 }
 
-func serve(t Transport, arg string) error {
-	addr, err := netip.ParseAddrPort(arg)
-	if err != nil {
-		return err
-	}
+func serve(t Transport, addr netip.AddrPort) error {
 	l, addrs, err := t.Listen(addr)
 	if err != nil {
 		return err
