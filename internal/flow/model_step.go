@@ -43,7 +43,9 @@ func (m *model) step(s *sample, newRound bool) {
 	}
 	switch m.mode {
 	case startup:
-		if newRound && !s.appLimited {
+		// A flow that rarely has enough to send would keep the initial guess, but
+		// a queue means that what it measured was the path.
+		if newRound && (!s.appLimited || m.queued() && m.bw.value() < m.bwFirst) {
 			if m.bw.value() >= m.fullBW*1.25 {
 				m.fullBW, m.fullFor = m.bw.value(), 0
 			} else {
