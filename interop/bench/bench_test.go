@@ -30,20 +30,3 @@ func TestTargetsNameCasesAndSystems(t *testing.T) {
 		}
 	}
 }
-
-func TestChoose(t *testing.T) {
-	groups, err := choose(quickPlan.groups(), []string{"rr-veth-p99", "wan-20ms-*"}, []string{"serval", "tcp-*"})
-	if err != nil || len(groups) != 4 {
-		t.Fatalf("%d groups, %v", len(groups), err)
-	}
-	for _, g := range groups {
-		if !slices.Equal(g.systems, []string{"serval", "tcp-cubic", "tcp-bbr"}) {
-			t.Errorf("%s: systems %v", g.rows[0].name, g.systems)
-		}
-	}
-	for _, bad := range []string{"nothing", "[", ""} {
-		if _, err := choose(quickPlan.groups(), []string{bad}, []string{"*"}); err == nil {
-			t.Errorf("pattern %q was accepted", bad)
-		}
-	}
-}

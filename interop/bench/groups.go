@@ -5,8 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path"
-	"slices"
 	"syscall"
 	"time"
 
@@ -29,6 +27,14 @@ type group struct {
 	site func() (*site, error)
 	// run measures a system once.
 	run func(ctx context.Context, b *bench, s *site, system string) (load.Result, error)
+}
+
+// Choice is for suite.Choose.
+func (g *group) Choice() (rows []string, systems *[]string) {
+	for _, r := range g.rows {
+		rows = append(rows, r.name)
+	}
+	return rows, &g.systems
 }
 
 // plan is how long and how often to measure.
@@ -136,28 +142,4 @@ func client(spec load.Spec) func(context.Context, *bench, *site, string) (load.R
 	return func(ctx context.Context, b *bench, s *site, system string) (load.Result, error) {
 		return b.pair(ctx, s, system, spec)
 	}
-}
-
-// choose keeps what the patterns of cases and systems select.
-func choose(groups []group, cases, systems []string) (chosen []group, err error) {
-	match := func(patterns []string, name string) bool {
-		return slices.ContainsFunc(patterns, func(p string) bool {
-			ok, e := path.Match(p, name)
-			if e != nil {
-				err = fmt.Errorf("pattern %q: %w", p, e)
-			}
-			return ok
-		})
-	}
-	for _, g := range groups {
-		wanted := slices.ContainsFunc(g.rows, func(r row) bool { return match(cases, r.name) })
-		g.systems = slices.DeleteFunc(slices.Clone(g.systems), func(s string) bool { return !match(systems, s) })
-		if wanted && len(g.systems) > 0 {
-			chosen = append(chosen, g)
-		}
-	}
-	if err == nil && len(chosen) == 0 {
-		err = fmt.Errorf("no case matches %q with a system of %q; -list shows all", cases, systems)
-	}
-	return chosen, err
 }

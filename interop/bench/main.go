@@ -10,7 +10,6 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/internal/command"
+	"github.com/serval-net/serval/interop/internal/suite"
 )
 
 func main() { command.Main("bench", run) }
@@ -28,28 +28,23 @@ func run() error {
 	if len(os.Args) > 1 && (os.Args[1] == "server" || os.Args[1] == "client") {
 		return load.Process(os.Args[1:], peer.Systems())
 	}
-	quick := flag.Bool("quick", false, "shorter and fewer runs: everything within 3 minutes")
-	cases := flag.String("cases", "*", "comma-separated patterns of the cases to run")
-	systems := flag.String("systems", "*", "comma-separated patterns of the systems to run")
-	runs := flag.Int("runs", 0, "runs per case and system (default 3, with -quick 1)")
-	out := flag.String("out", "out/bench.jsonl", "file for the results, one JSON object per line")
-	list := flag.Bool("list", false, "print the cases and their systems, and run nothing")
+	flags := suite.Define("bench", 3, ": everything within 3 minutes")
 	if err := command.ParseFlags(); err != nil {
 		return err
 	}
 
 	plan := fullPlan
-	if *quick {
+	if flags.Quick {
 		plan = quickPlan
 	}
-	if *runs > 0 {
-		plan.runs = *runs
+	if flags.Runs > 0 {
+		plan.runs = flags.Runs
 	}
-	groups, err := choose(plan.groups(), strings.Split(*cases, ","), strings.Split(*systems, ","))
+	groups, err := suite.Choose(flags, plan.groups())
 	if err != nil {
 		return err
 	}
-	if *list {
+	if flags.List {
 		for _, g := range groups {
 			for _, r := range g.rows {
 				fmt.Printf("%-24s %-8s %s\n", r.name, r.unit, strings.Join(g.systems, " "))
@@ -71,7 +66,7 @@ func run() error {
 	if ctx.Err() != nil {
 		return command.ErrInterrupted
 	}
-	if err := score.Write(*out, results); err != nil {
+	if err := score.Write(flags.Out, results); err != nil {
 		return err
 	}
 	score.Table(os.Stdout, results, all)

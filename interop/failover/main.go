@@ -25,6 +25,7 @@ import (
 	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/failover/rig"
 	"github.com/serval-net/serval/interop/internal/command"
+	"github.com/serval-net/serval/interop/internal/suite"
 )
 
 func main() { command.Main("failover", run) }
@@ -36,29 +37,24 @@ func run() error {
 	if len(os.Args) > 1 && os.Args[1] == loadProcess {
 		return load.Process(os.Args[2:], peer.Systems())
 	}
-	quick := flag.Bool("quick", false, "shorter and fewer runs")
-	cases := flag.String("cases", "*", "comma-separated patterns of the cases to run")
-	systems := flag.String("systems", "*", "comma-separated patterns of the systems to run")
-	runs := flag.Int("runs", 0, "runs per case and system (default 5, with -quick 1)")
-	out := flag.String("out", "out/failover.jsonl", "file for the results, one JSON object per line")
+	flags := suite.Define("failover", 5, "")
 	timelines := flag.String("timelines", "", "directory for what happened when in each run, as JSON and SVG")
-	list := flag.Bool("list", false, "print the cases and their systems, and run nothing")
 	if err := command.ParseFlags(); err != nil {
 		return err
 	}
 
 	b := &bench{plan: fullPlan, timelines: *timelines}
-	if *quick {
+	if flags.Quick {
 		b.plan = quickPlan
 	}
-	if *runs > 0 {
-		b.runs = *runs
+	if flags.Runs > 0 {
+		b.runs = flags.Runs
 	}
-	groups, err := choose(groups(), strings.Split(*cases, ","), strings.Split(*systems, ","))
+	groups, err := suite.Choose(flags, groups())
 	if err != nil {
 		return err
 	}
-	if *list {
+	if flags.List {
 		for _, g := range groups {
 			for _, r := range g.rows {
 				fmt.Printf("%-32s %-8s %s\n", r.name, r.unit, strings.Join(g.systems, " "))
@@ -75,7 +71,7 @@ func run() error {
 	if ctx.Err() != nil {
 		return command.ErrInterrupted
 	}
-	if err := score.Write(*out, results); err != nil {
+	if err := score.Write(flags.Out, results); err != nil {
 		return err
 	}
 	score.Table(os.Stdout, results, all)

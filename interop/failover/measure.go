@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
-	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +28,14 @@ type group struct {
 	// run measures a system once. With an error there may be values all the
 	// same: that a connection broke is a result.
 	run func(ctx context.Context, b *bench, system string) (values, error)
+}
+
+// Choice is for suite.Choose.
+func (g *group) Choice() (rows []string, systems *[]string) {
+	for _, r := range g.rows {
+		rows = append(rows, r.name)
+	}
+	return rows, &g.systems
 }
 
 // bench measures groups.
@@ -104,28 +110,4 @@ func (b *bench) group(ctx context.Context, g group) ([]score.Result, error) {
 		}
 	}
 	return results, errors.Join(failures...)
-}
-
-// choose keeps what the patterns of cases and systems select.
-func choose(groups []group, cases, systems []string) (chosen []group, err error) {
-	match := func(patterns []string, name string) bool {
-		return slices.ContainsFunc(patterns, func(p string) bool {
-			ok, e := path.Match(p, name)
-			if e != nil {
-				err = fmt.Errorf("pattern %q: %w", p, e)
-			}
-			return ok
-		})
-	}
-	for _, g := range groups {
-		wanted := slices.ContainsFunc(g.rows, func(r row) bool { return match(cases, r.name) })
-		g.systems = slices.DeleteFunc(slices.Clone(g.systems), func(s string) bool { return !match(systems, s) })
-		if wanted && len(g.systems) > 0 {
-			chosen = append(chosen, g)
-		}
-	}
-	if err == nil && len(chosen) == 0 {
-		err = fmt.Errorf("no case matches %q with a system of %q; -list shows all", cases, systems)
-	}
-	return chosen, err
 }
