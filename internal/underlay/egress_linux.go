@@ -52,10 +52,13 @@ func (s *socket) by(dst netip.Addr) syscall.RawConn {
 		}
 		e.bound[dst] = bound
 	}
-	if bound && s.bind() {
+	if !bound {
+		return s.raw
+	}
+	if s.bind() {
 		return e.raw
 	}
-	e.bound[dst] = false // nor try again
+	e.bound[dst] = false // do not try again
 	return s.raw
 }
 

@@ -54,20 +54,19 @@ func (a *arrivals) expect(t *testing.T, want string) {
 }
 
 // reaches sends from s until c hears of it, as neighbours must be found first.
-func reaches(t *testing.T, s Socket, c *net.UDPConn, to netip.AddrPort) netip.AddrPort {
+func reaches(t *testing.T, s Socket, c *net.UDPConn, to netip.AddrPort) {
 	t.Helper()
 	buf := make([]byte, 2000)
 	for range 200 {
 		s.Send([]byte("12341234"), 4, to)
 		c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		if n, from, err := c.ReadFromUDPAddrPort(buf); err == nil && n == 4 {
-			if from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port()); from == s.LocalAddr() {
-				return from // what others sent may still be on its way
+			if netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) == s.LocalAddr() {
+				return // what others sent may still be on its way
 			}
 		}
 	}
 	t.Fatalf("nothing from %v arrived at %v", s.LocalAddr(), to)
-	return netip.AddrPort{}
 }
 
 func TestEgress(t *testing.T) {
@@ -76,8 +75,7 @@ func TestEgress(t *testing.T) {
 	}
 	p := twoWays(t)
 	u := &UDP{}
-	stop, err := u.Watch(func() {})
-	must(t, err)
+	_, stop := watch(t, u)
 	defer stop()
 	for _, v := range []struct{ a, b, service, far, other string }{
 		{"10.0.0.1", "10.0.1.1", "10.8.8.8", "10.9.9.9", "10.0.1.0/24"},
@@ -89,16 +87,16 @@ func TestEgress(t *testing.T) {
 
 		reaches(t, a, byA, far)
 		reaches(t, service, byA, far)
-		back := reaches(t, b, byB, far)
+		reaches(t, b, byB, far)
 		if b.Socket.(*socket).egress.conn == nil || a.Socket.(*socket).egress.conn != nil {
 			t.Error("the wrong socket needed a second descriptor")
 		}
 
 		// What comes back finds the first descriptor, whichever way it comes.
-		_, err := byB.WriteToUDPAddrPort([]byte("by b"), back)
+		_, err := byB.WriteToUDPAddrPort([]byte("by b"), b.LocalAddr())
 		must(t, err)
 		b.expect(t, "by b")
-		_, err = p.listen(t, netip.AddrPortFrom(far.Addr(), 0), "").WriteToUDPAddrPort([]byte("any way"), back)
+		_, err = p.listen(t, netip.AddrPortFrom(far.Addr(), 0), "").WriteToUDPAddrPort([]byte("any way"), b.LocalAddr())
 		must(t, err)
 		b.expect(t, "any way")
 
@@ -150,14 +148,7 @@ func TestSocketOutlivesInterface(t *testing.T) {
 	}
 	p := twoWays(t)
 	u := &UDP{}
-	changed := make(chan struct{}, 1)
-	stop, err := u.Watch(func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
-	must(t, err)
+	changed, stop := watch(t, u)
 	defer stop()
 	far4, far6 := netip.MustParseAddrPort("10.9.9.9:9000"), netip.MustParseAddrPort("[fd00:9::9]:9000")
 	at4, at6 := p.listen(t, far4, ""), p.listen(t, far6, "")

@@ -147,6 +147,20 @@ func running(t *testing.T, name string) bool {
 	return slices.ContainsFunc(all, func(i Interface) bool { return i.Name == name && i.Running })
 }
 
+// watch tells of changes that u notices.
+func watch(t *testing.T, u *UDP) (changed <-chan struct{}, stop func()) {
+	t.Helper()
+	c := make(chan struct{}, 1)
+	stop, err := u.Watch(func() {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	})
+	must(t, err)
+	return c, stop
+}
+
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {

@@ -17,14 +17,7 @@ func TestWatch(t *testing.T) {
 	p := newPeer(t)
 	cable(t, p, 0, "a", []string{"10.0.0.1/24"}, []string{"10.0.0.2/24"})
 	u := &UDP{}
-	changed := make(chan struct{}, 1)
-	stop, err := u.Watch(func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	})
-	must(t, err)
+	changed, stop := watch(t, u)
 	a := link(t, "a")
 	there, err := p.nl.LinkByName("a")
 	must(t, err)
