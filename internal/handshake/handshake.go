@@ -42,6 +42,7 @@ type Config struct {
 type Params struct {
 	Window      uint32 // initial receive window in bytes
 	Datagram    bool   // datagrams, not a stream; the dialler says, both have it
+	Key         uint64 // of the service ID, see sal.ServiceID.WithKey; the dialler's
 	MaxDatagram uint16 // longest datagram this end takes, in bytes; 0 if it does not say
 
 	// ResetToken proves that a stateless reset comes from the end that chose it.

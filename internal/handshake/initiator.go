@@ -46,7 +46,7 @@ func NewInitiator(cfg Config, service sal.Name, flow sal.FlowID, p Params) (*Ini
 		HopLimit: hopLimit,
 		Flow:     flow,
 		Window:   p.Window,
-		Service:  service.ServiceID(),
+		Service:  service.ServiceID().WithKey(p.Key),
 		Noise:    i.e.public[:],
 	}
 	i.syn.Extensions = padding

@@ -130,7 +130,7 @@ func (r *Responder) answer(h *half, syn *sal.SYN, flow sal.FlowID) ([]byte, erro
 	ack.Noise = state.seal(msg, p.append(nil))
 	h.e, h.state = e, state
 	h.peerFlow, h.peerService = syn.Flow, syn.Service
-	h.peerParams = Params{Window: syn.Window, Datagram: syn.Datagram}
+	h.peerParams = Params{Window: syn.Window, Datagram: syn.Datagram, Key: syn.Service.Key()}
 	return ack.Append(nil), nil
 }
 

@@ -19,6 +19,7 @@ import (
 type attempt struct {
 	node *Node
 	name sal.Name
+	want want
 	init *handshake.Initiator
 	list []candidate
 	next int           // how many SYNs went out; the next goes to next mod len(list)
@@ -38,6 +39,13 @@ type attempt struct {
 type asked struct {
 	first, last time.Time
 	times       int
+}
+
+// params is what the SYN says of the connection wanted.
+func (a *attempt) params() handshake.Params {
+	p := a.node.params(a.want.datagram)
+	p.Key = a.want.choice.key
+	return p
 }
 
 // run asks candidates until one answers well.
@@ -135,7 +143,7 @@ func (a *attempt) markSilent(addr netip.AddrPort) {
 // resolveAgain asks for candidates anew after all known ones had their chance:
 // instances may have come, gone or moved. Those that declined stay known.
 func (a *attempt) resolveAgain(ctx context.Context) {
-	list, err := a.node.candidates(ctx, a.name)
+	list, err := a.node.candidates(ctx, a.name, a.want.choice)
 	if err == nil && slices.ContainsFunc(list, func(c candidate) bool { return !a.declined[c.addr] }) {
 		a.list, a.next = list, len(list) // rounds go on being counted
 	}

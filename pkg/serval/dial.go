@@ -14,7 +14,7 @@ import (
 
 // Dial opens a stream connection to a service, such as "svc:web".
 func (n *Node) Dial(service string) (*Conn, error) {
-	return n.dial(context.Background(), service, false, nil, Policy{})
+	return n.dial(context.Background(), service, want{})
 }
 
 // DialContext has the signature that http.Transport.DialContext and
@@ -32,15 +32,16 @@ func (n *Node) DialContext(ctx context.Context, network, addr string) (net.Conn,
 
 // DialConn is DialContext with the concrete type.
 func (n *Node) DialConn(ctx context.Context, network, addr string) (*Conn, error) {
-	return n.dialNetwork(ctx, network, addr, Policy{})
+	return n.dialNetwork(ctx, network, addr, want{})
 }
 
-func (n *Node) dialNetwork(ctx context.Context, network, addr string, p Policy) (*Conn, error) {
+func (n *Node) dialNetwork(ctx context.Context, network, addr string, w want) (*Conn, error) {
 	switch network {
 	case "", "serval", "tcp", "tcp4", "tcp6":
-		return n.dial(ctx, addr, false, nil, p)
+		return n.dial(ctx, addr, w)
 	case "udp", "udp4", "udp6":
-		return n.dial(ctx, addr, true, nil, p)
+		w.datagram = true
+		return n.dial(ctx, addr, w)
 	}
 	return nil, &OpError{Op: "dial", Service: addr, Err: net.UnknownNetworkError(network)}
 }
@@ -72,15 +73,15 @@ func (d *dialing) put(b *underlay.Batch, pkt []byte) {
 	}
 }
 
-// dial opens a connection; shared is the inbox of a PacketConn, or nil.
-func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *inbox, p Policy) (*Conn, error) {
+// dial opens a connection.
+func (n *Node) dial(ctx context.Context, service string, w want) (*Conn, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, n.cfg.DialTimeout)
 		defer cancel()
 	}
-	a := &attempt{node: n, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]*asked), declined: make(map[netip.AddrPort]bool)}
-	l, err := a.open(ctx, service, datagram, shared, p)
+	a := &attempt{node: n, want: w, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]*asked), declined: make(map[netip.AddrPort]bool)}
+	l, err := a.open(ctx, service)
 	if err == nil {
 		return l.conn(), nil
 	}
@@ -91,7 +92,7 @@ func (n *Node) dial(ctx context.Context, service string, datagram bool, shared *
 }
 
 // open is dial with plain errors.
-func (a *attempt) open(ctx context.Context, service string, datagram bool, shared *inbox, p Policy) (*link, error) {
+func (a *attempt) open(ctx context.Context, service string) (*link, error) {
 	n := a.node
 	var err error
 	select {
@@ -108,12 +109,12 @@ func (a *attempt) open(ctx context.Context, service string, datagram bool, share
 	if self := n.id.Peer(); !self.MayDial(a.name) {
 		return nil, because(ErrNotAuthorized, "this node's certificate does not allow it to dial %v; join with a token that does", a.name)
 	}
-	if a.list, err = n.candidates(ctx, a.name); err != nil {
+	if a.list, err = n.candidates(ctx, a.name, a.want.choice); err != nil {
 		return nil, err
 	}
 	d := &dialing{answers: make(chan answer, 4)}
 	id := n.flows.Insert(&entry{dial: d})
-	a.init, err = handshake.NewInitiator(handshake.Config{Identity: n.id}, a.name, id, n.params(datagram))
+	a.init, err = handshake.NewInitiator(handshake.Config{Identity: n.id}, a.name, id, a.params())
 	if err == nil {
 		err = a.run(ctx, d)
 	}
@@ -124,7 +125,7 @@ func (a *attempt) open(ctx context.Context, service string, datagram bool, share
 	n.health.answered(a.won.from)
 	a.report(a.won.from, true)
 	l, err := n.establish(&establishment{session: a.session, from: a.won.from, socket: a.won.socket,
-		dialled: true, policy: p, open: a.third, rtt: a.rtt(), inbox: shared})
+		dialled: true, policy: a.want.policy, open: a.third, rtt: a.rtt(), inbox: a.want.shared})
 	if err != nil {
 		n.flows.Delete(id)
 	}

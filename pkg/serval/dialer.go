@@ -35,5 +35,5 @@ func (d *Dialer) DialConn(ctx context.Context, network, service string) (*Conn, 
 	if err := d.Policy.check(); err != nil {
 		return nil, &OpError{Op: "dial", Service: service, Err: err}
 	}
-	return n.dialNetwork(ctx, network, service, d.Policy)
+	return n.dialNetwork(ctx, network, service, want{policy: d.Policy})
 }

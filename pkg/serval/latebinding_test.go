@@ -274,7 +274,7 @@ func (l *lab) dialUnchecked(n *Node, service string) *Conn {
 	a := &attempt{node: n, name: sal.MustParseName(service), wait: DefaultTryNext,
 		asked: make(map[netip.AddrPort]*asked), declined: make(map[netip.AddrPort]bool)}
 	var err error
-	a.list, err = n.candidates(ctx, a.name)
+	a.list, err = n.candidates(ctx, a.name, choice{})
 	must(l, err)
 	d := &dialing{answers: make(chan answer, 4)}
 	id := n.flows.Insert(&entry{dial: d})

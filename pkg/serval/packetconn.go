@@ -113,7 +113,7 @@ func (o *outgoing) open(p *PacketConn, service string) {
 		}
 		p.mu.Unlock()
 	}
-	c, err := p.node.dial(context.Background(), service, true, p.inbox, Policy{})
+	c, err := p.node.dial(context.Background(), service, want{datagram: true, shared: p.inbox})
 	if err != nil {
 		o.err = err
 		forget()

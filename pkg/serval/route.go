@@ -32,9 +32,9 @@ const maxCandidates = 64
 // service table comes first: a FORWARD rule says where, DEMUX that this very
 // node serves it, DROP that nobody may. The resolver adds what it knows. All of
 // them are hints; the outcome of a SYN decides.
-func (n *Node) candidates(ctx context.Context, name sal.Name) ([]candidate, error) {
+func (n *Node) candidates(ctx context.Context, name sal.Name, w choice) ([]candidate, error) {
 	var found []resolver.Instance
-	for _, r := range n.services.Candidates(nil, name.ServiceID(), maxCandidates) {
+	for _, r := range n.services.Candidates(nil, name.ServiceID().WithKey(w.key), maxCandidates) {
 		switch r.Action {
 		case servicetable.Forward:
 			found = append(found, resolver.Instance{Service: name, Addrs: r.Target.addrs, Priority: r.Priority, Weight: int(r.Weight)})

@@ -1,0 +1,23 @@
+package serval
+
+import (
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
+)
+
+// want is what a dial asks for besides the service.
+type want struct {
+	datagram bool
+	shared   *inbox // takes the datagrams, of a PacketConn; nil makes one
+	policy   Policy
+	choice   choice
+}
+
+// choice is which of several instances a dial wants.
+type choice struct {
+	balance resolver.Balance
+	keyed   bool
+	key     uint64          // of the service's key space, if keyed
+	only    identity.NodeID // this instance or none, unless zero
+	rather  identity.NodeID // this one first, if it is there
+}
