@@ -96,12 +96,7 @@ func (a *App) showFlows(ctx context.Context, only nodectl.Selection) error {
 			}
 		}
 	}
-	switch {
-	case len(t.rows) > 0:
-		a.print("%v", t)
-	case !a.json:
-		a.note("no connections")
-	}
+	a.printTable(t, "no connections")
 	return nil
 }
 

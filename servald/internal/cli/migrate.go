@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -149,13 +148,7 @@ func (a *App) migrateInterface(ctx context.Context, iface string, to nodectl.Tar
 
 // migrate asks the nodes, and tells what was moved even if some failed.
 func (a *App) migrate(ctx context.Context, all []*nodectl.Client, s nodectl.Selection, to nodectl.Target) error {
-	var total atomic.Int64
-	err := each(all, func(c *nodectl.Client) error {
-		n, err := c.Migrate(ctx, s, to)
-		total.Add(int64(n))
-		return err
-	})
-	moved := int(total.Load())
+	moved, err := addUp(all, func(c *nodectl.Client) (int, error) { return c.Migrate(ctx, s, to) })
 	switch {
 	case err != nil && moved == 0:
 	case a.json:

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/internal/nodectl"
@@ -110,6 +111,17 @@ func each(all []*nodectl.Client, f func(*nodectl.Client) error) error {
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// addUp is each for what counts: the sum is of all, also if some failed.
+func addUp(all []*nodectl.Client, f func(*nodectl.Client) (int, error)) (int, error) {
+	var sum atomic.Int64
+	err := each(all, func(c *nodectl.Client) error {
+		n, err := f(c)
+		sum.Add(int64(n))
+		return err
+	})
+	return int(sum.Load()), err
 }
 
 // connections returns those of all nodes, sorted by service, process and ID.

@@ -45,12 +45,7 @@ the rates that they are believed to deliver.`,
 				t.row(p.Interface, p.Local.String(), p.Remote.String(), p.State, fmt.Sprint(p.Flows), fmt.Sprint(p.Processes),
 					seconds(p.RTT), percent(p.Loss), rate(p.Rate))
 			}
-			switch {
-			case len(t.rows) > 0:
-				a.print("%v", t)
-			case !a.json:
-				a.note("no paths")
-			}
+			a.printTable(t, "no paths")
 			return nil
 		},
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,13 +62,7 @@ func (a *App) policyCommand() *cobra.Command {
 }
 
 func (a *App) setPolicy(ctx context.Context, all []*nodectl.Client, s nodectl.Selection, policy string) error {
-	var total atomic.Int64
-	err := each(all, func(c *nodectl.Client) error {
-		n, err := c.SetPolicy(ctx, s, policy)
-		total.Add(int64(n))
-		return err
-	})
-	changed := int(total.Load())
+	changed, err := addUp(all, func(c *nodectl.Client) (int, error) { return c.SetPolicy(ctx, s, policy) })
 	switch {
 	case err != nil && changed == 0:
 	case a.json:

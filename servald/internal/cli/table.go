@@ -47,6 +47,17 @@ func (t *table) String() string {
 	return strings.Join(lines, "\n")
 }
 
+// printTable prints a table, or notes that there is nothing to list. With --json
+// the lines were printed already, and the table is empty.
+func (a *App) printTable(t *table, nothing string) {
+	switch {
+	case len(t.rows) > 0:
+		a.print("%v", t)
+	case !a.json:
+		a.note("%s", nothing)
+	}
+}
+
 func (t *table) line(cells []string, width []int) string {
 	var b strings.Builder
 	for i, c := range cells {
