@@ -26,7 +26,9 @@ func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
 func (a *App) liveConnections() []connection {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	all, _ := a.nodes(ctx)
+	looking, stop := context.WithTimeout(ctx, time.Second/2) // a process that hangs takes all of it
+	defer stop()
+	all, _ := a.nodes(looking)
 	list, _ := a.connections(ctx, all)
 	return list
 }

@@ -226,18 +226,37 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// TestDrainOfHung: an interface that a process may still use is not free.
-func TestDrainOfHung(t *testing.T) {
+// TestHung: a process that does not answer hides no other, but an interface that it
+// may still use is not free.
+func TestHung(t *testing.T) {
 	h := newHost(t)
-	h.process("good", &fakeNode{leaving: closed()})
+	curl, nginx := twoProcesses(h)
+	curl.leaving, nginx.leaving = closed(), closed()
 	l, err := net.Listen("unix", filepath.Join(nodectl.Dir(h.socket), "4711-hung.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if out, errs, code := h.servald("drain", "eth0"); out != "" || code != exitTimeout || !strings.Contains(errs, "process 4711 does not answer") {
-		t.Errorf("drain: %q, %q, code %d", out, errs, code)
+	t.Setenv("SERVAL_SOCKET", h.socket)
+	var asking sync.WaitGroup // together, as each waits for the one that hangs
+	for _, c := range []struct {
+		line, out, errs string
+		code            int
+	}{
+		{"flows", "3f9a1c02/1", "process 4711 does not answer", 0},
+		{"paths", "10.0.1.1", "process 4711 does not answer", 0},
+		{"drain eth0", "", "process 4711 does not answer", exitTimeout},
+		{"__complete migrate conn ", "3f9a1c02", "", 0},
+	} {
+		asking.Go(func() {
+			var out, errs bytes.Buffer
+			code := (&App{out: &out, err: &errs}).run(t.Context(), strings.Split(c.line, " "))
+			if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(errs.String(), c.errs) {
+				t.Errorf("%s: %q, %q, code %d", c.line, &out, &errs, code)
+			}
+		})
 	}
+	asking.Wait()
 }
 
 func closed() chan int {

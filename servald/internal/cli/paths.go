@@ -53,12 +53,12 @@ the rates that they are believed to deliver.`,
 
 // hostPaths returns the paths of all nodes that answer, added up.
 func (a *App) hostPaths(ctx context.Context) ([]hostPath, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	all, err := a.anyNodes(ctx)
+	all, err := a.anyNodes(ctx) // a process that hangs takes all of its time
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	type key struct {
 		iface         string
 		local, remote netip.Addr
