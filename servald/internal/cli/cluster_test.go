@@ -48,20 +48,25 @@ func (r real) start(args ...string) string {
 	return string(line[:n])
 }
 
-// A whole cluster of one host: keys, daemon, and commands that find it.
-func TestCluster(t *testing.T) {
+// newReal returns one for a host of its own, without keys.
+func newReal(t *testing.T) real {
 	dir, err := os.MkdirTemp("", "serval") // short, for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	for variable, value := range map[string]string{
 		"SERVAL_HOME": filepath.Join(dir, "home"), "SERVAL_SOCKET": filepath.Join(dir, "s"),
 		"SERVAL_LISTEN": "127.0.0.1:0", "SERVAL_TOKEN": "", "SERVAL_JOIN": "", "SERVAL_SERVICES": "",
 	} {
 		t.Setenv(variable, value)
 	}
-	r := real{t}
+	return real{t}
+}
+
+// A whole cluster of one host: keys, daemon, and commands that find it.
+func TestCluster(t *testing.T) {
+	r := newReal(t)
 	if _, errs, code := r.run("", "dial", "svc:up"); code != exitFailure || !strings.Contains(errs, "servald init") {
 		t.Errorf("dial in no cluster: %s, code %d", errs, code)
 	}
