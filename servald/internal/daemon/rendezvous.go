@@ -11,14 +11,14 @@ import (
 // be none.
 func (cfg *Config) rendezvous(g *gossip.Gossip) (*serval.Node, error) {
 	at := cfg.Rendezvous
-	if !at.IsValid() {
-		if cfg.Advertise.IsValid() {
-			cfg.NoRendezvous = true // nobody could reach a port of our choice
-		}
-		at = netip.AddrPortFrom(g.Addr().Addr(), 0)
-	}
-	if cfg.NoRendezvous {
+	switch {
+	case cfg.NoRendezvous:
 		return nil, nil
+	case at.IsValid():
+	case cfg.Advertise.IsValid(): // nobody could reach a port of our choice
+		return nil, nil
+	default:
+		at = netip.AddrPortFrom(g.Addr().Addr(), 0)
 	}
 	return serval.NewNode(serval.Config{Identity: cfg.Identity, Resolver: g, Listen: []netip.AddrPort{at},
 		ServeRendezvous: true, Logger: cfg.Logger})
