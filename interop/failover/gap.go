@@ -41,26 +41,12 @@ const (
 var twoPaths = lab.Topology{Paths: []lab.Path{good, good}}
 
 // gapGroup measures, with two paths, the longest silence after the busier one
-// failed: the worse of both directions, and each.
+// failed.
 func gapGroup(name, policy string, f failure, systems ...string) group {
-	g := group{rows: []row{{name, "ms"}}, systems: systems}
-	for _, kind := range each {
-		g.rows = append(g.rows, row{with(name, kind), "ms"})
-	}
-	g.run = func(ctx context.Context, b *bench, system string) (values, error) {
-		v := values{}
-		var errs []error
-		for _, kind := range each {
-			gap, err := b.gap(ctx, name, system, policy, kind, f)
-			errs = append(errs, err)
-			if gap > 0 {
-				v[with(name, kind)] = ms(gap)
-				v[name] = max(v[name], ms(gap))
-			}
-		}
-		return v, errors.Join(errs...)
-	}
-	return g
+	return silences(name, systems, false, func(ctx context.Context, b *bench, system string, kind traffic.Kind) (time.Duration, bool, error) {
+		gap, err := b.gap(ctx, name, system, policy, kind, f)
+		return gap, gap > 0, err
+	})
 }
 
 func (b *bench) gap(ctx context.Context, name, system, policy string, kind traffic.Kind, f failure) (time.Duration, error) {

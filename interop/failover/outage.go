@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
@@ -17,31 +16,9 @@ import (
 // outageGroup measures how long after an outage of all paths data flows again.
 func outageGroup(systems ...string) group {
 	const name = "resume-60s"
-	g := group{rows: []row{{name, "ms"}}, systems: systems, parallel: true}
-	for _, kind := range each {
-		g.rows = append(g.rows, row{with(name, kind), "ms"})
-	}
-	g.run = func(ctx context.Context, b *bench, system string) (values, error) {
-		v := values{}
-		var errs []error
-		var mu sync.Mutex
-		var wg sync.WaitGroup
-		for _, kind := range each {
-			wg.Go(func() {
-				took, ok, err := b.outageOf(ctx, name, system, kind)
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
-				if ok {
-					v[with(name, kind)] = ms(took)
-					v[name] = max(v[name], ms(took))
-				}
-			})
-		}
-		wg.Wait()
-		return v, errors.Join(errs...)
-	}
-	return g
+	return silences(name, systems, true, func(ctx context.Context, b *bench, system string, kind traffic.Kind) (time.Duration, bool, error) {
+		return b.outageOf(ctx, name, system, kind)
+	})
 }
 
 func (b *bench) outageOf(ctx context.Context, name, system string, kind traffic.Kind) (took time.Duration, ok bool, err error) {
@@ -73,15 +50,7 @@ func (b *bench) outageOf(ctx context.Context, name, system string, kind traffic.
 	if system == "serval" {
 		patience = b.observe
 	}
-	if err := command.Pause(ctx, patience); err != nil {
-		return 0, false, err
-	}
-	end := s.mark("observed")
-	arrived, err := s.finish()
-	if arrived == nil {
-		return 0, false, err
-	}
-	return traffic.Recovery(arrived, up, end), true, err
+	return s.recovery(ctx, up, patience)
 }
 
 // idleGroup measures how long after the loss of an interface all of many idle

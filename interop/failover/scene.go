@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/serval-net/serval/interop/failover/rig"
@@ -110,11 +109,3 @@ func (s *scene) busiest() (*lab.Way, error) {
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// each lists the directions of streams.
-var each = []traffic.Kind{traffic.Down, traffic.Up}
-
-// with names a row of one direction.
-func with(name string, kind traffic.Kind) string {
-	return strings.Join([]string{name, string(kind)}, "-")
-}

@@ -51,27 +51,11 @@ var (
 	}
 )
 
-// changeGroup measures how long after a change nothing arrives: the worse of both
-// directions, and each.
+// changeGroup measures how long after a change nothing arrives.
 func changeGroup(name string, c change, systems ...string) group {
-	g := group{rows: []row{{name, "ms"}}, systems: systems}
-	for _, kind := range each {
-		g.rows = append(g.rows, row{with(name, kind), "ms"})
-	}
-	g.run = func(ctx context.Context, b *bench, system string) (values, error) {
-		v := values{}
-		var errs []error
-		for _, kind := range each {
-			took, ok, err := b.change(ctx, name, system, kind, c)
-			errs = append(errs, err)
-			if ok {
-				v[with(name, kind)] = ms(took)
-				v[name] = max(v[name], ms(took))
-			}
-		}
-		return v, errors.Join(errs...)
-	}
-	return g
+	return silences(name, systems, false, func(ctx context.Context, b *bench, system string, kind traffic.Kind) (time.Duration, bool, error) {
+		return b.change(ctx, name, system, kind, c)
+	})
 }
 
 // change returns how long the silence lasted once the network worked again; not
@@ -94,14 +78,5 @@ func (b *bench) change(ctx context.Context, name, system string, kind traffic.Ki
 	if err := c.do(s); err != nil {
 		return 0, false, err
 	}
-	works := s.mark("changed")
-	if err := command.Pause(ctx, b.observe); err != nil {
-		return 0, false, err
-	}
-	end := s.mark("observed")
-	arrived, err := s.finish()
-	if arrived == nil {
-		return 0, false, err
-	}
-	return traffic.Recovery(arrived, works, end), true, err
+	return s.recovery(ctx, s.mark("changed"), b.observe)
 }
