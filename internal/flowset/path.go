@@ -32,14 +32,6 @@ func (p *path) price() uint8 { return max(p.cost, p.peerCost) }
 // carries reports whether data may travel on it, as far as costs go.
 func (p *path) carries() bool { return p.price() != sal.NeverCost }
 
-// FlowAge is for how long flow i has been in its state.
-func (c *Conn) FlowAge(now flow.Time, i uint8) time.Duration {
-	if p := c.path(i); p != nil {
-		return now.Sub(p.since)
-	}
-	return 0
-}
-
 // AddFlow adds a path in state s. Its Index must be its position in the set.
 func (c *Conn) AddFlow(f *flow.Flow, s State) {
 	p := &path{f: f, state: s, since: f.LastHeard()}

@@ -1,7 +1,6 @@
 package rsyn
 
 import (
-	"math"
 	"time"
 
 	"github.com/serval-net/serval/internal/flow"
@@ -141,40 +140,12 @@ func (m *Machine[A]) Asking() bool {
 	return false
 }
 
-// Allowed is how many bytes may be sent to an address: all there are to the
-// proven remote, three times what came from it to one in question, none to
-// others. The machine keeps to it by itself; this is for what else the caller
-// may want to send, and then says by Sent.
-func (m *Machine[A]) Allowed(to A) int {
-	if m.proven && to == m.remote {
-		return math.MaxInt
-	}
-	if q := m.find(to); q != nil {
-		return m.room(q)
-	}
-	return 0
-}
-
 // Heard counts an authentic packet of size bytes, before its frames are handed
 // in. Calls for packets from the remote may be left out.
 func (m *Machine[A]) Heard(from A, size int) {
 	if q := m.find(from); q != nil {
 		q.budget += amplification * size
 	}
-}
-
-// Sent counts bytes that the caller sent to an address by itself.
-func (m *Machine[A]) Sent(to A, size int) {
-	if q := m.find(to); q != nil {
-		q.budget -= size
-	}
-}
-
-func (m *Machine[A]) room(q *question[A]) int {
-	if q.why == incumbent || m.proven && q.addr == m.remote {
-		return math.MaxInt
-	}
-	return q.budget
 }
 
 func (m *Machine[A]) find(a A) *question[A] {

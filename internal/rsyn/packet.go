@@ -117,8 +117,10 @@ func (m *Machine[A]) finish(o *Out[A], in In[A]) {
 				p.Size = announced
 			}
 			room = p.Size
+		case q != nil && q.why == incumbent:
+			room = p.Size
 		case q != nil:
-			room = m.room(q)
+			room = q.budget
 		}
 		if p.Size > room {
 			continue

@@ -24,9 +24,6 @@ func (m *Machine[A]) Move(now flow.Time, local A, nonce Token, soft bool) Out[A]
 	return o
 }
 
-// Harden turns a soft move into a hard one: the former address is gone.
-func (m *Machine[A]) Harden() { m.data = m.local }
-
 // RSYN takes in the peer's announcement that it is at in.From.
 func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 	var o Out[A]
