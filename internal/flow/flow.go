@@ -208,19 +208,16 @@ func (f *Flow) Delay() time.Duration {
 	d := f.rtt.srtt() / 2
 	rate := f.Rate()
 	if f.slow.rate > 0 {
-		return max(d, seconds(float64(f.inflight+f.mtu.current)/rate)-f.model.minRTT/2)
+		return max(d, Seconds(float64(f.inflight+f.mtu.current)/rate)-f.model.minRTT/2)
 	}
 	if over := f.inflight + f.mtu.current - f.model.cwnd(); over > 0 && f.inflight > 0 {
-		return d + seconds(float64(over)/rate)
+		return d + Seconds(float64(over)/rate)
 	}
 	if f.pace.tokens <= 0 {
-		d += seconds(-f.pace.tokens / f.model.pacingRate())
+		d += Seconds(-f.pace.tokens / f.model.pacingRate())
 	}
 	return d
 }
-
-// seconds converts, and keeps what is absurdly long representable.
-func seconds(s float64) time.Duration { return time.Duration(min(s, 1e6) * 1e9) }
 
 // StartBurst opens a run of packets that leave together.
 func (f *Flow) StartBurst(now Time) {

@@ -33,5 +33,5 @@ func (p *pacer) next(rate float64) Time {
 	if p.tokens >= want {
 		return p.at
 	}
-	return p.at.Add(seconds((want-p.tokens)/rate) + 1)
+	return p.at.Add(Seconds((want-p.tokens)/rate) + 1)
 }

@@ -109,7 +109,7 @@ func (c *Conn) aggregate(now flow.Time) (chosen *path) {
 		budget := p.f.Budget(now)
 		d := p.f.Delay()
 		p.pending = true
-		if all := d + seconds(backlog/p.f.Rate()); all < least {
+		if all := d + flow.Seconds(backlog/p.f.Rate()); all < least {
 			fastest, least = p, all
 		}
 		if budget > 0 && d < first {
@@ -236,6 +236,3 @@ func (p *path) spare(now flow.Time) {
 		p.ping = true
 	}
 }
-
-// seconds converts, and keeps what is absurdly long representable.
-func seconds(s float64) time.Duration { return time.Duration(min(s, 1e6) * 1e9) }
