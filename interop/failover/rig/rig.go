@@ -256,13 +256,6 @@ func (r *Rig) Memory() (client, server float64, err error) {
 	return client, server, err
 }
 
-// Detail returns what both ends say of the connection.
-func (r *Rig) Detail() (client, server string) {
-	r.client.call(traffic.Details, "", time.Second, &client)
-	r.server.call(traffic.Details, "", time.Second, &server)
-	return client, server
-}
-
 // Close ends the processes.
 func (r *Rig) Close() {
 	for _, p := range []*process{r.client, r.server, r.third} {

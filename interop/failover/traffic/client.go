@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 	"sync"
 	"time"
 )
@@ -60,9 +59,7 @@ func (c *client) work(kind Kind, conn net.Conn) {
 	case Down:
 		go func() {
 			<-c.stop
-			if err := closeWrite(conn); err != nil {
-				c.rec.failed(err)
-			}
+			end(conn, c.rec)
 		}()
 		receive(conn, c.rec)
 	case Up:
@@ -85,11 +82,9 @@ func (c *client) finish(wait time.Duration) Record {
 		c.rec.failed(fmt.Errorf("the stream did not end within %v", wait))
 	}
 	rec := c.rec.report()
-	rec.Detail = c.detail()
+	rec.Detail = detail(c.conns[0])
 	return rec
 }
-
-func (c *client) detail() string { return detail(c.conns[0]) }
 
 // Touched says how idle connections answered when touched.
 type Touched struct {
@@ -164,6 +159,3 @@ func (c *client) move(count int, ifaces []string) Moved {
 	out.Took = time.Since(start)
 	return out
 }
-
-// oneLine makes text fit the protocol of processes.
-func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }

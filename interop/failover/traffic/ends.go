@@ -14,9 +14,7 @@ func send(c net.Conn, r *recorder, stop <-chan struct{}) {
 	for {
 		select {
 		case <-stop:
-			if err := closeWrite(c); err != nil {
-				r.failed(err)
-			}
+			end(c, r)
 			return
 		default:
 		}
@@ -28,6 +26,15 @@ func send(c net.Conn, r *recorder, stop <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// end ends what is sent, and reports whether that went well.
+func end(c net.Conn, r *recorder) bool {
+	err := closeWrite(c)
+	if err != nil {
+		r.failed(err)
+	}
+	return err == nil
 }
 
 // receive reads the stream to its end.
@@ -55,11 +62,9 @@ func ask(c net.Conn, r *recorder, stop <-chan struct{}) {
 	for {
 		select {
 		case <-stop:
-			if err := closeWrite(c); err != nil {
-				r.failed(err)
-				return
+			if end(c, r) {
+				receive(c, r)
 			}
-			receive(c, r)
 			return
 		default:
 		}

@@ -22,12 +22,11 @@ import (
 // JSON value. A process says "ready" by itself first: a server with the
 // addresses for Spec.Addrs, a client when its connections are open.
 const (
-	Ready   = "ready"
-	Stop    = "stop"   // DURATION to wait for the end: Record of a client, []Record of a server
-	Touch   = "touch"  // DURATION to wait for echoes: Touched
-	Move    = "move"   // COUNT INTERFACE...: Moved
-	Memory  = "memory" // bytes of heap and stacks in use, less the client's record
-	Details = "detail" // a string, for people
+	Ready  = "ready"
+	Stop   = "stop"   // DURATION to wait for the end: Record of a client, []Record of a server
+	Touch  = "touch"  // DURATION to wait for echoes: Touched
+	Move   = "move"   // COUNT INTERFACE...: Moved
+	Memory = "memory" // bytes of heap and stacks in use, less the client's record
 )
 
 // Process runs this process as one side, as the arguments say:
@@ -52,13 +51,6 @@ func serve(t Transport, addr netip.AddrPort) error {
 	return obey(map[string]func(args []string) any{
 		Stop:   func([]string) any { return s.records() },
 		Memory: func([]string) any { return memory() },
-		Details: func([]string) any {
-			var all []string
-			for _, r := range s.records() {
-				all = append(all, r.Detail)
-			}
-			return oneLine(strings.Join(all, "; "))
-		},
 	})
 }
 
@@ -71,10 +63,9 @@ func dial(t Transport, spec Spec) error {
 	}
 	say(Ready, nil)
 	return obey(map[string]func(args []string) any{
-		Stop:    func(args []string) any { return c.finish(duration(args)) },
-		Memory:  func([]string) any { return memory() - c.rec.size() },
-		Touch:   func(args []string) any { return c.touch(duration(args)) },
-		Details: func([]string) any { return oneLine(c.detail()) },
+		Stop:   func(args []string) any { return c.finish(duration(args)) },
+		Memory: func([]string) any { return memory() - c.rec.size() },
+		Touch:  func(args []string) any { return c.touch(duration(args)) },
 		Move: func(args []string) any {
 			count, _ := strconv.Atoi(args[0])
 			return c.move(count, args[1:])

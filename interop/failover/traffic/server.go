@@ -60,9 +60,7 @@ func (s *server) serve(conn net.Conn) {
 		send(conn, rec, stop)
 	case Up:
 		receive(conn, rec)
-		if err := closeWrite(conn); err != nil {
-			rec.failed(err)
-		}
+		end(conn, rec)
 	case Ask:
 		answer(conn, rec)
 	}
