@@ -54,7 +54,9 @@ type Config struct {
 	// Logger gets what may interest an operator; nil discards it.
 	Logger *slog.Logger
 
-	transport *transport // for tests; nil means sockets, and to follow the host's addresses
+	// open opens a transport, for tests; nil means sockets, and to follow the
+	// host's addresses.
+	open func(bind, advertise netip.AddrPort, conf *memberlist.Config) (*transport, error)
 }
 
 // Gossip is one node's part in the gossip. All methods are safe for concurrent
@@ -68,9 +70,6 @@ type Gossip struct {
 	queue  memberlist.TransmitLimitedQueue
 	joined chan struct{} // closed after the first attempt to join
 	again  chan struct{} // time to join again
-
-	// open opens a transport. Tests replace it.
-	open func(bind, advertise netip.AddrPort, conf *memberlist.Config) (*transport, error)
 
 	ctx    context.Context // ends when Close begins
 	cancel context.CancelFunc
@@ -121,9 +120,9 @@ func (g *Gossip) start() error {
 	g.queue.NumNodes = func() int { return g.member().size() }
 	g.queue.RetransmitMult = retransmit
 	g.now.Store(&membership{g: g}) // for what memberlist says while it begins
-	g.open = listen
-	if t := g.cfg.transport; t != nil {
-		g.open = func(netip.AddrPort, netip.AddrPort, *memberlist.Config) (*transport, error) { return t, nil }
+	follow := g.cfg.open == nil
+	if follow {
+		g.cfg.open = listen
 	}
 	bind, advertise := g.cfg.Bind, g.cfg.Advertise
 	switch {
@@ -137,7 +136,7 @@ func (g *Gossip) start() error {
 		return err
 	}
 	g.now.Store(m)
-	if g.cfg.transport == nil {
+	if follow {
 		g.done.Go(g.follow)
 	}
 	return nil

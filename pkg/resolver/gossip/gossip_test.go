@@ -86,7 +86,7 @@ func newCluster(t testing.TB, n int) *cluster {
 	token, network, c := newToken(t), new(memory), new(cluster)
 	for range n {
 		h := network.host()
-		cfg := Config{Identity: newIdentity(t, token), transport: h.transport()}
+		cfg := Config{Identity: newIdentity(t, token), open: h.open}
 		if len(c.hosts) > 0 {
 			cfg.Seeds = []string{c.hosts[0].addr.String()}
 		}
@@ -145,6 +145,19 @@ func register(t testing.TB, g *Gossip, service sal.Name, ttl time.Duration) reso
 		t.Fatal(err)
 	}
 	return l
+}
+
+// rank has some nodes serve web, the last of them with the largest priority, and
+// waits until all know.
+func (c *cluster) rank(t testing.TB, nodes ...int) {
+	t.Helper()
+	for priority, i := range nodes {
+		reg := resolver.Registration{Service: web, Identity: c.nodes[i].id, Priority: priority, Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7001")}}
+		if _, err := c.nodes[i].Register(ctx, reg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.waitAll(t, web, len(nodes))
 }
 
 func TestRegisterAndWithdraw(t *testing.T) {
@@ -215,13 +228,7 @@ func TestRenewal(t *testing.T) {
 // hides none.
 func TestDeadMemberComesLast(t *testing.T) {
 	c := newCluster(t, 3)
-	for _, i := range []int{1, 2} {
-		reg := resolver.Registration{Service: web, Identity: c.nodes[i].id, Priority: i, Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7001")}}
-		if _, err := c.nodes[i].Register(ctx, reg); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.waitAll(t, web, 2)
+	c.rank(t, 1, 2)
 	firstIs := func(i int) bool {
 		found, err := c.nodes[0].Resolve(ctx, web)
 		return err == nil && len(found) == 2 && found[0].Node == c.nodes[i].id.Node()
@@ -237,11 +244,11 @@ func TestDeadMemberComesLast(t *testing.T) {
 func TestLateJoiner(t *testing.T) {
 	token, network := newToken(t), new(memory)
 	h := network.host()
-	first := start(t, Config{Identity: newIdentity(t, token), transport: h.transport()})
+	first := start(t, Config{Identity: newIdentity(t, token), open: h.open})
 	register(t, first, web, 0)
 	shop := sal.MustParseName("shop")
 	register(t, first, shop, 0).Close(ctx)
-	late := start(t, Config{Identity: newIdentity(t, token), transport: network.host().transport(), Seeds: []string{h.addr.String()}})
+	late := start(t, Config{Identity: newIdentity(t, token), open: network.host().open, Seeds: []string{h.addr.String()}})
 	if found, err := late.Resolve(ctx, web); err != nil || len(found) != 1 {
 		t.Errorf("the first Resolve gives %v, %v", found, err)
 	}
@@ -257,11 +264,11 @@ func TestLateJoiner(t *testing.T) {
 func TestSeedComesLater(t *testing.T) {
 	token, network := newToken(t), new(memory)
 	h := network.host()
-	early := start(t, Config{Identity: newIdentity(t, token), transport: network.host().transport(), Seeds: []string{h.addr.String()}})
+	early := start(t, Config{Identity: newIdentity(t, token), open: network.host().open, Seeds: []string{h.addr.String()}})
 	if _, err := early.Resolve(ctx, web); !errors.Is(err, resolver.ErrNoService) {
 		t.Error(err)
 	}
-	register(t, start(t, Config{Identity: newIdentity(t, token), transport: h.transport()}), web, 0)
+	register(t, start(t, Config{Identity: newIdentity(t, token), open: h.open}), web, 0)
 	news, stop := early.Watch()
 	defer stop()
 	waitFor(t, "the seed", news, func() bool { _, err := early.Resolve(ctx, web); return err == nil })
@@ -271,8 +278,8 @@ func TestSeedComesLater(t *testing.T) {
 func TestForeigners(t *testing.T) {
 	network := new(memory)
 	h := network.host()
-	ours := start(t, Config{Identity: newIdentity(t, newToken(t)), transport: h.transport()})
-	theirs := start(t, Config{Identity: newIdentity(t, newToken(t)), transport: network.host().transport(), Seeds: []string{h.addr.String()}})
+	ours := start(t, Config{Identity: newIdentity(t, newToken(t)), open: h.open})
+	theirs := start(t, Config{Identity: newIdentity(t, newToken(t)), open: network.host().open, Seeds: []string{h.addr.String()}})
 	register(t, theirs, web, 0)
 	<-theirs.Joined()
 	if n := len(ours.Members()); n != 1 {

@@ -34,7 +34,7 @@ type membership struct {
 func (g *Gossip) begin(bind, advertise netip.AddrPort) (*membership, error) {
 	m := &membership{g: g, bind: bind, begun: uint64(time.Now().UnixNano()), nodes: make(map[identity.NodeID]int)}
 	conf := m.config()
-	t, err := g.open(bind, advertise, conf)
+	t, err := g.cfg.open(bind, advertise, conf)
 	if err != nil {
 		return nil, err
 	}

@@ -46,9 +46,10 @@ func (m *memory) host() *memoryHost {
 	return h
 }
 
-func (h *memoryHost) transport() *transport {
+// open is a Config's.
+func (h *memoryHost) open(netip.AddrPort, netip.AddrPort, *memberlist.Config) (*transport, error) {
 	h.set(true)
-	return newTransport(h, h.dial)
+	return newTransport(h, h.dial), nil
 }
 
 // set puts the host on the network, or takes it off as a crash does.

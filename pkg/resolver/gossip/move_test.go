@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/memberlist"
-
 	"github.com/serval-net/serval/internal/underlay"
 	"github.com/serval-net/serval/pkg/resolver"
 )
@@ -18,9 +16,7 @@ func (c *cluster) move(t *testing.T, i int) {
 	c.hosts[i].set(false)
 	h := c.hosts[i].net.host()
 	c.hosts[i] = h
-	c.nodes[i].open = func(netip.AddrPort, netip.AddrPort, *memberlist.Config) (*transport, error) {
-		return h.transport(), nil
-	}
+	c.nodes[i].cfg.open = h.open
 	if err := c.nodes[i].move(h.addr.Addr()); err != nil {
 		t.Fatal(err)
 	}
@@ -91,13 +87,7 @@ func TestMoves(t *testing.T) {
 // TestMovedNodeIsNotSuspect: only its old membership dies.
 func TestMovedNodeIsNotSuspect(t *testing.T) {
 	c := newCluster(t, 3)
-	for _, i := range []int{1, 2} {
-		reg := resolver.Registration{Service: web, Identity: c.nodes[i].id, Priority: i, Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7001")}}
-		if _, err := c.nodes[i].Register(ctx, reg); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.waitAll(t, web, 2)
+	c.rank(t, 1, 2)
 	c.move(t, 2)
 	waitFor(t, "the old membership's end", nil, func() bool { return c.nodes[0].member().size() == 4 })
 	waitFor(t, "the old membership's end", nil, func() bool { return c.nodes[0].member().size() == 3 })
