@@ -34,7 +34,7 @@ func (l *lossState) sent() {
 	}
 }
 
-// forget remembers the number of a packet declared lost, to notice if it was
+// remember keeps the number of a packet declared lost, to notice if it was
 // only late.
 func (l *lossState) remember(pn uint64) {
 	if l.recent == nil {

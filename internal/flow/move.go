@@ -14,14 +14,6 @@ func (f *Flow) Moved(now Time, rtt time.Duration, linkMTU int, route *Route, o O
 	f.begin(now, rtt, linkMTU, route, f.model.rng)
 }
 
-// relearn forgets what was learnt of a path, except for its length.
-func (f *Flow) relearn(now Time) {
-	rtt := f.model.minRTT
-	pace := f.pace
-	f.model.init(now, f.mtu.current, rtt, f.model.rng, f.model.route)
-	f.pace = pace
-}
-
 // Reinject hands o everything in flight as lost, for repair elsewhere, and
 // keeps it in flight: should it be acknowledged after all, o learns that too.
 func (f *Flow) Reinject(o Owner) {

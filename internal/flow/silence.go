@@ -140,7 +140,7 @@ func (f *Flow) Sampled() Time { return f.sampled }
 
 // Resume takes the flow into use again after silence that began at since. The
 // path may be another than it was: the last round trip counts for more than
-// those before, and what was learnt long ago is forgotten.
+// those before, and what was learnt long ago is forgotten, except for its length.
 func (f *Flow) Resume(now, since Time) {
 	f.resumed = now
 	f.slow = slowness{since: now, settled: f.settled}
@@ -148,6 +148,6 @@ func (f *Flow) Resume(now, since Time) {
 		f.rtt.reset(f.rtt.latest)
 	}
 	if now.Sub(since) > forgetAfter {
-		f.relearn(now)
+		f.model.init(now, f.mtu.current, f.model.minRTT, f.model.rng, f.model.route)
 	}
 }
