@@ -130,7 +130,7 @@ func show(ctx context.Context, name, dir string) (*scenario.Timeline, error) {
 	figure := t.Figure()
 	figure.Subtitle = summary
 	fmt.Printf("%s\n%s%s\n", t.Table(), summaryLine(summary), base+".svg")
-	return t, errors.Join(err, t.WriteFile(base+".json"), writeFigure(base+".svg", figure))
+	return t, errors.Join(err, t.WriteFile(base+".json"), figure.WriteFile(base+".svg"))
 }
 
 func summaryLine(s string) string {

@@ -20,7 +20,6 @@ import (
 
 	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
-	"github.com/serval-net/serval/interop/plot"
 	"github.com/serval-net/serval/interop/scenario"
 )
 
@@ -248,13 +247,4 @@ func (p *child) kill() {
 	p.cmd.Process.Kill()
 	<-p.ended
 	p.cmd.Wait()
-}
-
-// writeFigure draws a figure to a file.
-func writeFigure(name string, f *plot.Figure) error {
-	file, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Write(file), file.Close())
 }

@@ -78,12 +78,7 @@ func (s *scene) write(o rig.Outcome) error {
 	if err := os.WriteFile(name+".json", b, 0o644); err != nil {
 		return err
 	}
-	drawing, err := os.Create(name + ".svg")
-	if err != nil {
-		return err
-	}
-	defer drawing.Close()
-	return t.figure().Write(drawing)
+	return t.figure().WriteFile(name + ".svg")
 }
 
 // figure draws the timeline.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/bench/peer"
+	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/failover/rig"
 	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
@@ -73,7 +74,7 @@ func run() error {
 	if ctx.Err() != nil {
 		return command.ErrInterrupted
 	}
-	if err := writeJSON(*out, all); err != nil {
+	if err := score.Write(*out, all); err != nil {
 		return err
 	}
 	text := markdown(all, time.Now())

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -24,18 +23,6 @@ type outcome struct {
 	Runs   int       `json:"runs"`
 	Errors []string  `json:"errors,omitempty"`
 	Absurd string    `json:"makes_no_sense,omitempty"`
-}
-
-// writeJSON writes one outcome per line.
-func writeJSON(name string, all []outcome) error {
-	var b strings.Builder
-	lines := json.NewEncoder(&b)
-	for _, o := range all {
-		if err := lines.Encode(o); err != nil {
-			return err
-		}
-	}
-	return write(name, b.String())
 }
 
 func write(name, text string) error {

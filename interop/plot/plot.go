@@ -5,9 +5,11 @@
 package plot
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
 )
 
 // Figure is a drawing.
@@ -81,6 +83,15 @@ func (f *Figure) Write(w io.Writer) error {
 %s</svg>
 `, width, d.y, width, d.y, escape(f.Title), style, d.out.String())
 	return err
+}
+
+// WriteFile draws the figure to a file.
+func (f *Figure) WriteFile(name string) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Write(file), file.Close())
 }
 
 // ticks returns round values from 0 to at least high, about n of them.

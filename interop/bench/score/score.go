@@ -36,8 +36,8 @@ func Summarise(name, system, unit string, v []float64) Result {
 	return Result{Case: name, System: system, Unit: unit, Median: median, Min: v[0], Max: v[len(v)-1], Runs: len(v)}
 }
 
-// Write writes one result per line, as JSON.
-func Write(name string, results []Result) error {
+// Write writes one result per line, as JSON, making directories as needed.
+func Write[T any](name string, results []T) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -29,11 +27,7 @@ func leave(t *scenario.Timeline, capacity float64, downloads []*download, out st
 			coarsen(p, 4)
 		}
 	}
-	file, err := os.Create(out)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(figure.Write(file), file.Close()); err != nil {
+	if err := figure.WriteFile(out); err != nil {
 		return err
 	}
 	say("The plot of it is %s", out)
