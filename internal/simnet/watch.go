@@ -25,13 +25,6 @@ func (h *Host) Watch(f func()) (stop func(), err error) {
 	}, nil
 }
 
-// Touch has watchers called though nothing has changed, as when a route does.
-func (h *Host) Touch() {
-	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	h.changed()
-}
-
 // changed wakes the watchers. The caller holds the network's lock.
 func (h *Host) changed() {
 	for w := range h.watch {
