@@ -162,7 +162,7 @@ func isSyntax(err error) bool {
 	return errors.As(err, &syntax) || errors.As(err, &kind)
 }
 
-// maxLine is the most bytes of an event.
+// maxLine is the most bytes of an event, or of an error.
 const maxLine = 64 << 10
 
 // Events calls f with what happens from now on, until ctx ends, which is no

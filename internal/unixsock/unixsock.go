@@ -1,6 +1,7 @@
 // Package unixsock keeps Unix sockets to one user: directories that nobody else
 // can put a socket in, and peers whose user the kernel vouches for. The file
-// mode of a socket alone is not enough, as not all systems honour it.
+// mode of a socket alone is not enough, as not all systems honour it. Clients of
+// the HTTP servers behind such sockets make their requests with NewRequest and Do.
 package unixsock
 
 import (
