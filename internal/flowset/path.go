@@ -22,8 +22,8 @@ type path struct {
 	finSent  bool     // and whether the end has
 	skipped  rangeSet // of what is before the cursor, what never left here
 	again    rangeSet // repairs that left on another, and are to leave here too
-	quiet    bool     // the last thing on it was such a probe
-	bulk     int      // bytes of stream that came since the last quiet probe
+	bulk     int      // bytes of stream that came since it was last asked why it is silent
+	quiet    bool     // it has been asked, and nothing came since
 }
 
 // price is the effective cost: who must not receive on it must not be sent to.
@@ -31,6 +31,9 @@ func (p *path) price() uint8 { return max(p.cost, p.peerCost) }
 
 // carries reports whether data may travel on it, as far as costs go.
 func (p *path) carries() bool { return p.price() != sal.NeverCost }
+
+// works reports whether data on it arrives, as far as is known.
+func (p *path) works() bool { return p.state == Active && p.carries() }
 
 // AddFlow adds a path in state s. Its Index must be its position in the set.
 func (c *Conn) AddFlow(f *flow.Flow, s State) {

@@ -13,6 +13,14 @@ type rangeSet struct{ s []span }
 
 func (r *rangeSet) empty() bool { return len(r.s) == 0 }
 
+// size is how many offsets are in the set.
+func (r *rangeSet) size() (n uint64) {
+	for _, s := range r.s {
+		n += s.to - s.from
+	}
+	return n
+}
+
 // search returns the index of the first span that ends at or after off.
 func (r *rangeSet) search(off uint64) int {
 	if n := len(r.s); n == 0 || r.s[n-1].to < off {

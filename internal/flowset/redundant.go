@@ -94,7 +94,7 @@ func (c *Conn) tooFarAhead(p *path) bool {
 // others reports whether another flow could carry data, too.
 func (c *Conn) others(p *path) bool {
 	for _, q := range c.paths {
-		if q != p && q.state == Active && q.carries() {
+		if q != p && q.works() {
 			return true
 		}
 	}
@@ -128,7 +128,7 @@ func (c *Conn) lostOne(f *flow.Flow, from, to uint64) {
 // copied reports whether another flow that works has sent all of [from, to).
 func (c *Conn) copied(f *flow.Flow, from, to uint64) bool {
 	for _, p := range c.paths {
-		if p.f != f && p.state == Active && p.carries() && p.cursor >= to {
+		if p.f != f && p.works() && p.cursor >= to {
 			if _, next := p.skipped.gap(from); next >= to && !p.skipped.has(from) {
 				return true
 			}
@@ -159,14 +159,17 @@ func (p *path) settled(s *sender) {
 
 // resolve decides what became of the bytes in doubt.
 func (c *Conn) resolve(now flow.Time) {
-	d := &c.doubt
-	if d.set.empty() || d.until == 0 || now < d.until {
-		return
+	if d := &c.doubt; d.until != 0 && now >= d.until {
+		c.despair()
 	}
-	for _, s := range d.set.s {
+}
+
+// despair takes all that is in doubt to be lost.
+func (c *Conn) despair() {
+	for _, s := range c.doubt.set.s {
 		c.snd.onLost(s.from, int(s.to-s.from))
 	}
-	*d = doubt{}
+	c.doubt = doubt{}
 }
 
 // doubted sets the time until which a copy is given to arrive. Its own flow
@@ -179,10 +182,8 @@ func (c *Conn) doubted(now flow.Time) {
 
 // remode adapts to a mode that may have changed.
 func (c *Conn) remode() {
-	for _, s := range c.doubt.set.s {
-		c.snd.onLost(s.from, int(s.to-s.from))
-	}
-	c.doubt, c.standby = doubt{}, standby{}
+	c.despair()
+	c.standby = standby{}
 	c.dgrams.on = nil
 	for _, p := range c.paths {
 		p.fresh(c.snd.next)
@@ -223,7 +224,7 @@ func (c *Conn) took(p *path, off uint64, n int, repair bool) {
 	if c.mirrors() {
 		if repair && !c.snd.lost.empty() {
 			for _, q := range c.paths {
-				if q != p && q.state == Active && q.carries() {
+				if q != p && q.works() {
 					q.again.add(off, to)
 				}
 			}

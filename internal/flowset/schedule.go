@@ -147,11 +147,7 @@ func (c *Conn) backlog(now flow.Time) float64 {
 		return float64(c.dgrams.n) * flow.BaseMTU
 	}
 	if !s.lost.empty() {
-		var n uint64
-		for _, l := range s.lost.s {
-			n += l.to - l.from
-		}
-		return float64(n)
+		return float64(s.lost.size())
 	}
 	n := float64(s.end - s.next)
 	if n < minBacklog/2 || s.fin {

@@ -66,10 +66,12 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 	if from == s {
 		return
 	}
-	p.state = s
-	silentSince := p.since
+	since := now
+	if from == Suspect || from == Down {
+		since = p.since
+	}
+	p.state, p.since = s, now
 	c.dgrams.on = nil
-	p.since = now
 	switch s {
 	case Active:
 		p.fresh(c.snd.next)
@@ -77,11 +79,7 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 			p.quiet = false
 			c.in.progress(now, c.longestRTT(), c.rcv.pieces.len() > 0)
 		}
-		if from == Suspect || from == Down {
-			p.f.Resume(now, silentSince)
-		} else {
-			p.f.Resume(now, now)
-		}
+		p.f.Resume(now, since)
 	case Suspect:
 		if p.quiet {
 			c.in.expect(c.lastIn)
@@ -106,12 +104,8 @@ func (c *Conn) setState(now flow.Time, p *path, s State) {
 
 // urge makes what is lost leave at once on the flows that work.
 func (c *Conn) urge() {
-	var n uint64
-	for _, l := range c.snd.lost.s {
-		n += l.to - l.from
-	}
-	if n > 0 && c.Mode() != ModeRedundant {
-		c.usable(func(p *path) { p.f.Urge(int(n)) })
+	if n := int(c.snd.lost.size()); n > 0 && c.Mode() != ModeRedundant {
+		c.usable(func(p *path) { p.f.Urge(n) })
 	}
 }
 
@@ -119,7 +113,7 @@ func (c *Conn) urge() {
 // the first one is enough for suspicion: a false alarm costs but duplicates.
 func (c *Conn) silent(now flow.Time, p *path) {
 	n := p.f.Timeouts()
-	p.ping = p.ping || p.f.Helped || len(c.paths) > 1
+	p.ping = p.ping || len(c.paths) > 1
 	switch {
 	case p.state == Active && (p.f.Helped || n >= 2):
 		c.setState(now, p, Suspect)
@@ -145,13 +139,13 @@ func (c *Conn) alive(now flow.Time, p *path, acked bool) {
 func (c *Conn) helped() {
 	active := 0
 	for _, p := range c.paths {
-		if p.carries() && p.state == Active {
+		if p.works() {
 			active++
 		}
 	}
 	for _, p := range c.paths {
 		others := active
-		if p.carries() && p.state == Active {
+		if p.works() {
 			others--
 		}
 		p.f.Helped = others > 0
