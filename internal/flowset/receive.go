@@ -72,14 +72,14 @@ func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Sho
 		return c.forged(err)
 	}
 	to.Commit(n)
-	before := c.rcv.next
+	before, rtt := c.rcv.next, c.longestRTT()
 	c.rcv.next += uint64(n)
-	c.rcv.window.arrive(now, n, c.rcv.next, c.rcv.pieces.held, c.longestRTT())
+	c.rcv.window.arrive(now, n, c.rcv.next, c.rcv.pieces.held, rtt)
 	c.heard(now, f, pn, len(pkt), n, true)
 	if c.rcv.pieces.len() > 0 || c.rcv.fin {
 		c.rcv.settle(to)
 	}
-	c.onStream(now, before)
+	c.onStream(now, rtt, before)
 	return nil
 }
 
@@ -87,26 +87,25 @@ func (c *Conn) receiveInOrder(now flow.Time, f *flow.Flow, pkt []byte, h sal.Sho
 // whether it kept that.
 func (c *Conn) receivePlain(now flow.Time, f *flow.Flow, h *sal.Short, pn uint64, size int, plain []byte, buf *[]byte, to Sink) (kept bool, err error) {
 	var frames []byte
+	stream := h.Type == sal.TypeData || h.Type == sal.TypeFIN
+	eliciting := stream || h.Type == sal.TypeDgram
 	switch {
-	case h.Type == sal.TypeData || h.Type == sal.TypeFIN || h.Type == sal.TypeDgram:
-		if h.Frames {
-			if frames, plain, err = sal.SplitFrames(plain); err != nil {
-				return false, err
-			}
-		}
-	default:
+	case !eliciting:
 		frames, plain = plain, nil
+	case h.Frames:
+		if frames, plain, err = sal.SplitFrames(plain); err != nil {
+			return false, err
+		}
 	}
-	eliciting := h.Type == sal.TypeData || h.Type == sal.TypeFIN || h.Type == sal.TypeDgram
-	if eliciting && h.Type != sal.TypeDgram {
+	if stream {
 		off := sal.DecodeOffset(h.Offset, c.rcv.next)
 		var ok bool
-		before := c.rcv.next
+		before, rtt := c.rcv.next, c.longestRTT()
 		if ok, kept, err = c.receiveStream(off, plain, buf, h.Type == sal.TypeFIN, to); !ok {
 			return false, err // not acknowledged: it was not taken
 		}
-		c.onStream(now, before)
-		c.rcv.window.arrive(now, len(plain), c.rcv.next, c.rcv.pieces.held, c.longestRTT())
+		c.onStream(now, rtt, before)
+		c.rcv.window.arrive(now, len(plain), c.rcv.next, c.rcv.pieces.held, rtt)
 	}
 	if h.Type == sal.TypeDgram && c.datagram {
 		to.Reserve(0)
@@ -139,9 +138,7 @@ func (c *Conn) heard(now flow.Time, f *flow.Flow, pn uint64, size, n int, elicit
 	if eliciting && f.Timeouts() > 0 {
 		p.ping = true // rides on the answer: does our direction work, too?
 	}
-	if p.state != Active {
-		c.alive(now, p, false)
-	}
+	c.alive(now, p, false)
 	if newest && c.control != nil {
 		c.control.Newest(now, f)
 	}
@@ -199,8 +196,8 @@ func (c *Conn) receiveFrames(now flow.Time, on *flow.Flow, b []byte) (eliciting 
 				return false, err
 			}
 			c.onAcks(now, una)
-			if p := c.paths[f.Index]; f.Progress() == now && p.state != Active {
-				c.alive(now, p, true)
+			if f.Progress() == now {
+				c.alive(now, c.paths[f.Index], true)
 			}
 			continue
 		case sal.FramePing:

@@ -55,12 +55,12 @@ func (c *Conn) onAcks(now flow.Time, before uint64) {
 	}
 }
 
-// onStream takes note that the incoming stream stands at next after having
-// stood at before.
-func (c *Conn) onStream(now flow.Time, before uint64) {
+// onStream takes note of how far the incoming stream came after having stood at
+// before.
+func (c *Conn) onStream(now flow.Time, rtt time.Duration, before uint64) {
 	hole := c.rcv.pieces.len() > 0
 	if c.rcv.next != before {
-		c.in.progress(now, c.longestRTT(), hole)
+		c.in.progress(now, rtt, hole)
 		c.lastIn = now
 	} else if hole {
 		c.in.expect(now)

@@ -80,7 +80,6 @@ func (c *Conn) transmitReset(now flow.Time, buf []byte) (n, seg int, f *flow.Flo
 // transmitData fills buf for p, which has the budget.
 func (c *Conn) transmitData(now flow.Time, p, best *path, buf []byte) (n, seg int) {
 	c.updateKey(p)
-	budget := p.f.Budget(now)
 	if size := c.wantsMTU(now, p.f, buf); size > 0 {
 		return size, size
 	}
@@ -88,7 +87,7 @@ func (c *Conn) transmitData(now flow.Time, p, best *path, buf []byte) (n, seg in
 		n = c.transmitDatagrams(now, p, best, buf)
 		return n, n
 	}
-	return c.transmitStream(now, p, best, buf, budget)
+	return c.transmitStream(now, p, best, buf)
 }
 
 // updateKey moves to the next key, if it is time, once the peer has seen the
@@ -133,11 +132,9 @@ func (c *Conn) piggyback(now flow.Time, p, best *path) (b []byte, kind flow.Kind
 
 // shared appends what travels on the best flow p.
 func (c *Conn) shared(now flow.Time, p *path, b []byte) (_ []byte, kind flow.Kind) {
-	if len(c.paths) > 1 {
-		for _, q := range c.paths {
-			if q.state != Active && q != p && q.f.OwesAck() && len(b) < maxFrames {
-				b = q.f.AppendAck(b, now)
-			}
+	for _, q := range c.paths {
+		if q.state != Active && q != p && q.f.OwesAck() && len(b) < maxFrames {
+			b = q.f.AppendAck(b, now)
 		}
 	}
 	if c.rcv.window.dirty {
@@ -185,11 +182,9 @@ func (c *Conn) sharedDue(now flow.Time) bool {
 	if c.rcv.window.dirty || c.answers || c.hello {
 		return true
 	}
-	if len(c.paths) > 1 {
-		for _, q := range c.paths {
-			if q.state != Active && q.f.WantsAck(now) {
-				return true
-			}
+	for _, q := range c.paths {
+		if q.state != Active && q.f.WantsAck(now) {
+			return true
 		}
 	}
 	return false
@@ -224,12 +219,12 @@ func (c *Conn) wantsMTU(now flow.Time, f *flow.Flow, buf []byte) int {
 }
 
 // transmitStream fills buf with repairs and new bytes.
-func (c *Conn) transmitStream(now flow.Time, p, best *path, buf []byte, budget int) (n, seg int) {
+func (c *Conn) transmitStream(now flow.Time, p, best *path, buf []byte) (n, seg int) {
 	f := p.f
+	limit := min(len(buf), f.Budget(now))
 	f.StartBurst(now)
 	frames, kind := c.piggyback(now, p, best)
 	seg = min(f.MTU(), len(buf))
-	limit := min(len(buf), budget)
 	for n == 0 || n+seg <= limit {
 		room := seg - dataOverhead
 		if len(frames) > 0 {

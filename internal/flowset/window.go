@@ -33,30 +33,32 @@ func (w *window) init(size, limit uint64) {
 
 // arrive records that n bytes arrived, in order or not, while the stream
 // stands at next and held bytes wait for their turn: of credit that they take
-// up, the peer has no use. It reports whether the peer should hear of new
-// credit now.
-func (w *window) arrive(now flow.Time, n int, next uint64, held int, rtt time.Duration) bool {
+// up, the peer has no use.
+func (w *window) arrive(now flow.Time, n int, next uint64, held int, rtt time.Duration) {
 	w.arrived += uint64(n)
 	if now.Sub(w.since) > max(rtt, time.Millisecond) {
 		w.since, w.mark = now, w.arrived-uint64(n)
 	}
 	if w.arrived-w.mark <= w.size/4 && uint64(held) <= w.size/4 || w.size == w.max || next-w.consumed > w.size/2 || w.size > 16*next {
-		return false
+		return
 	}
 	w.size = min(w.size*2, w.max)
 	w.since, w.mark = now, w.arrived
-	return w.grant()
+	w.grant()
 }
 
 // consume records that the application read n bytes. It reports whether the
 // peer should hear of new credit now.
 func (w *window) consume(n int) bool {
 	w.consumed += uint64(n)
-	return w.consumed+w.size >= w.edge+w.size/8 && w.grant()
+	if w.consumed+w.size < w.edge+w.size/8 {
+		return false
+	}
+	w.grant()
+	return true
 }
 
-func (w *window) grant() bool {
+func (w *window) grant() {
 	w.edge = max(w.edge, w.consumed+w.size)
 	w.dirty = true
-	return true
 }
