@@ -17,6 +17,7 @@ import (
 	"github.com/serval-net/serval/interop/bench/load"
 	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/bench/score"
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/internal/suite"
 )
@@ -54,7 +55,7 @@ func run() error {
 	}
 	ctx, stop := command.Interruptible()
 	defer stop()
-	if err := peer.ShareCluster(); err != nil {
+	if err := cluster.Share(); err != nil {
 		return err
 	}
 	b, err := newBench(ctx, groups)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/lab"
 	"github.com/serval-net/serval/interop/scenario"
 )
@@ -76,7 +77,7 @@ func TestPattern(t *testing.T) {
 
 // TestPlay runs a short scenario with everything in it, both directions at once.
 func TestPlay(t *testing.T) {
-	if err := shareCluster(); err != nil {
+	if err := cluster.Share(); err != nil {
 		t.Fatal(err)
 	}
 	s, err := scenario.Parse(`

@@ -22,6 +22,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 	"github.com/serval-net/serval/interop/scenario"
@@ -63,7 +64,7 @@ func run() error {
 	}
 	ctx, stop := command.Interruptible()
 	defer stop()
-	if err := shareCluster(); err != nil {
+	if err := cluster.Share(); err != nil {
 		return err
 	}
 	var failures []error

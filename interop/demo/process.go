@@ -6,38 +6,23 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/scenario"
-	"github.com/serval-net/serval/pkg/identity"
-	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/serval"
 )
 
 const (
 	processArg = "demo-process"
 	service    = "svc:demo"
-	// tokenVariable names the environment variable with the join token that all
-	// processes share.
-	tokenVariable = "DEMO_SERVAL_TOKEN"
 	// rendezvousPort is where the third host listens.
 	rendezvousPort = 7000
 )
-
-// shareCluster makes the processes that this one starts members of one cluster.
-func shareCluster() error {
-	token, err := identity.NewRoot().Grant(identity.Grant{}, time.Now())
-	if err != nil {
-		return err
-	}
-	return os.Setenv(tokenVariable, token.String())
-}
 
 // report is what a process says, one in JSON per line.
 type report struct {
@@ -95,11 +80,8 @@ func (p *program) say(r report) {
 func (p *program) start() error {
 	o := p.spec.Options
 	config := serval.Config{MaxFlows: o.MaxFlows, Rendezvous: p.spec.Rendezvous}
-	token, err := identity.ParseToken(os.Getenv(tokenVariable))
-	if err != nil {
-		return fmt.Errorf("%s: %w", tokenVariable, err)
-	}
-	if config.Identity, err = token.Join(identity.Member{}, time.Now()); err != nil {
+	var err error
+	if config.Identity, err = cluster.Member(); err != nil {
 		return err
 	}
 	if o.Policy != "" {
@@ -151,20 +133,3 @@ func (p *program) stop() {
 	p.mu.Unlock()
 	p.say(r)
 }
-
-// addrBook is a registrar that remembers where the node said first that it is.
-type addrBook struct {
-	once  sync.Once
-	addrs []netip.AddrPort
-}
-
-func (b *addrBook) Register(_ context.Context, r resolver.Registration) (resolver.Lease, error) {
-	b.once.Do(func() { b.addrs = slices.Clone(r.Addrs) })
-	return lease{}, nil
-}
-
-type lease struct{}
-
-func (lease) Close(context.Context) error { return nil }
-
-var errEnded = errors.New("the connection ended")

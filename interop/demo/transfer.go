@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/scenario"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
@@ -24,7 +25,7 @@ const dialTimeout = 10 * time.Second
 // startServer accepts connections: the first byte says which way the data goes,
 // the second which of them it is.
 func (p *program) startServer(config serval.Config) (err error) {
-	book := &addrBook{}
+	book := &cluster.AddrBook{}
 	config.Registrar = book
 	if p.node, err = serval.NewNode(config); err != nil {
 		return err
@@ -33,7 +34,7 @@ func (p *program) startServer(config serval.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	p.say(report{Ready: true, Addrs: book.addrs})
+	p.say(report{Ready: true, Addrs: book.Addrs()})
 	go func() {
 		for {
 			c, err := l.AcceptConn()
@@ -182,7 +183,7 @@ func (r *receiver) run(c io.Reader) {
 			r.err = r.pattern.check(buf[:n])
 		}
 		if r.err == nil && err != nil {
-			r.err = fmt.Errorf("%w: %v", errEnded, err)
+			r.err = fmt.Errorf("the connection ended: %w", err)
 		}
 		failed := r.err != nil
 		r.mu.Unlock()

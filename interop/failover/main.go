@@ -24,6 +24,7 @@ import (
 	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/failover/rig"
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/internal/suite"
 )
@@ -64,7 +65,7 @@ func run() error {
 	}
 	ctx, stop := command.Interruptible()
 	defer stop()
-	if err := peer.ShareCluster(); err != nil {
+	if err := cluster.Share(); err != nil {
 		return err
 	}
 	results, failures := b.measure(ctx, groups)

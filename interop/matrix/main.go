@@ -19,9 +19,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/failover/rig"
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/lab"
 )
@@ -67,7 +67,7 @@ func run() error {
 	}
 	ctx, stop := command.Interruptible()
 	defer stop()
-	if err := peer.ShareCluster(); err != nil {
+	if err := cluster.Share(); err != nil {
 		return err
 	}
 	all := measure(ctx, chosen, *runs, *parallel, t)

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/peer"
 	"github.com/serval-net/serval/interop/failover/rig"
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/interop/lab"
 )
 
@@ -39,7 +39,7 @@ var some = []string{
 }
 
 func TestSomeOfTheMatrix(t *testing.T) {
-	if err := peer.ShareCluster(); err != nil {
+	if err := cluster.Share(); err != nil {
 		t.Fatal(err)
 	}
 	var chosen []cell

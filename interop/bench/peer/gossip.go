@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/pkg/resolver/gossip"
 	"github.com/serval-net/serval/pkg/serval"
 )
@@ -50,7 +51,7 @@ func (g *gossipNode) Dial(ctx context.Context, _ netip.AddrPort) (net.Conn, erro
 }
 
 func (g *gossipNode) start(discovery gossip.Config, config serval.Config) {
-	id, err := member()
+	id, err := cluster.Member()
 	if err != nil {
 		g.err = err
 		return

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/serval-net/serval/interop/failover/traffic"
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
@@ -39,7 +40,7 @@ type mobileServal struct {
 // Listen serves on all addresses of the host, whatever addr says; it comes first
 // among those returned.
 func (s *mobileServal) Listen(addr netip.AddrPort) (net.Listener, []netip.AddrPort, error) {
-	var told addrBook
+	var told cluster.AddrBook
 	config, err := s.config()
 	if err != nil {
 		return nil, nil, err
@@ -61,10 +62,11 @@ func (s *mobileServal) Listen(addr netip.AddrPort) (net.Listener, []netip.AddrPo
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.SortStableFunc(told.addrs, func(a, b netip.AddrPort) int {
+	addrs := told.Addrs()
+	slices.SortStableFunc(addrs, func(a, b netip.AddrPort) int {
 		return rank(a, addr) - rank(b, addr)
 	})
-	return servalListener{l}, told.addrs, nil
+	return servalListener{l}, addrs, nil
 }
 
 func rank(a, first netip.AddrPort) int {
@@ -121,18 +123,6 @@ func (s *mobileServal) config() (serval.Config, error) {
 	}
 	return config, nil
 }
-
-// addrBook is a registrar that only remembers where the node is registered.
-type addrBook struct{ addrs []netip.AddrPort }
-
-func (b *addrBook) Register(_ context.Context, r resolver.Registration) (resolver.Lease, error) {
-	b.addrs = slices.Clone(r.Addrs)
-	return lease{}, nil
-}
-
-type lease struct{}
-
-func (lease) Close(context.Context) error { return nil }
 
 type servalListener struct{ *serval.Listener }
 

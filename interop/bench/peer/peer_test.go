@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/bench/load"
+	"github.com/serval-net/serval/interop/internal/cluster"
 )
 
 func TestSystemsCarryTheWorkloads(t *testing.T) {
-	if err := ShareCluster(); err != nil {
+	if err := cluster.Share(); err != nil {
 		t.Fatal(err)
 	}
 	for name, system := range Systems() {

@@ -2,14 +2,11 @@ package peer
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
-	"time"
 
-	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/interop/internal/cluster"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
@@ -17,19 +14,6 @@ import (
 
 // service is what the servers serve.
 const service = "svc:bench"
-
-// tokenVariable names the environment variable with the join token that all
-// processes of the benchmark share.
-const tokenVariable = "BENCH_SERVAL_TOKEN"
-
-// ShareCluster makes the processes that this one starts members of one cluster.
-func ShareCluster() error {
-	token, err := identity.NewRoot().Grant(identity.Grant{}, time.Now())
-	if err != nil {
-		return err
-	}
-	return os.Setenv(tokenVariable, token.String())
-}
 
 // servalNode is serval with default settings. The server's address is told to the
 // client by a static resolver; everything else is as for any user.
@@ -65,17 +49,8 @@ func (s *servalNode) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, e
 
 // join starts a node of the shared cluster.
 func join(config serval.Config) (node *serval.Node, err error) {
-	if config.Identity, err = member(); err != nil {
+	if config.Identity, err = cluster.Member(); err != nil {
 		return nil, err
 	}
 	return serval.NewNode(config)
-}
-
-// member returns a new identity in the shared cluster.
-func member() (*identity.Identity, error) {
-	token, err := identity.ParseToken(os.Getenv(tokenVariable))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", tokenVariable, err)
-	}
-	return token.Join(identity.Member{}, time.Now())
 }
