@@ -1,0 +1,171 @@
+// Package fleet runs a Serval cluster of real processes on this host: servald for
+// each of its hosts, which are addresses of the loopback interface, and programs
+// that use them.
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Fleet is a cluster. Close it when done.
+type Fleet struct {
+	Servald string // the program
+
+	ctx   context.Context
+	end   context.CancelFunc
+	dir   string
+	token string
+
+	mu    sync.Mutex
+	hosts []*Host
+	all   []*Process
+}
+
+// New builds servald and prepares a cluster without hosts. All processes end
+// with ctx.
+func New(ctx context.Context) (*Fleet, error) {
+	dir, err := os.MkdirTemp("", "fleet")
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{Servald: filepath.Join(dir, "servald"), dir: dir}
+	f.ctx, f.end = context.WithCancel(ctx)
+	if err := f.Build(f.Servald, "./servald"); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Build builds a Go package of this module into a program.
+func (f *Fleet) Build(program, pkg string) error {
+	build := exec.CommandContext(f.ctx, "go", "build", "-o", program, pkg)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s (run from the repository's root): %w\n%s", pkg, err, out)
+	}
+	return nil
+}
+
+// Dir is a directory for files, removed at the end.
+func (f *Fleet) Dir() string { return f.dir }
+
+// Close ends all processes and removes the files.
+func (f *Fleet) Close() {
+	f.end()
+	f.mu.Lock()
+	all := f.all
+	f.mu.Unlock()
+	for _, p := range all {
+		<-p.done
+	}
+	os.RemoveAll(f.dir)
+}
+
+// Host is one member of the cluster.
+type Host struct {
+	Fleet *Fleet
+	Addr  string   // of the loopback interface
+	Env   []string // for programs that run on it
+
+	name, gossip string
+	daemon       *Process
+}
+
+// Join adds a host at an address of the loopback interface, such as 127.0.0.2,
+// and starts its servald, with further arguments of servald run.
+func (f *Fleet) Join(addr string, args ...string) (*Host, error) {
+	f.mu.Lock()
+	name := fmt.Sprintf("host%d", len(f.hosts))
+	f.mu.Unlock()
+	gossip, err := FreePort(addr)
+	if err != nil {
+		return nil, err
+	}
+	home := filepath.Join(f.dir, name)
+	h := &Host{Fleet: f, Addr: addr, name: name, gossip: gossip}
+	if f.token == "" {
+		f.token, err = f.servald("init", "--home", home, "--name", name, "--seed", gossip)
+	} else {
+		_, err = f.servald("join", f.token, "--home", home, "--name", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	h.Env = []string{"SERVAL_HOME=" + home, "SERVAL_SOCKET=" + filepath.Join(home, "s"), "SERVAL_LISTEN=" + addr + ":0", "SERVAL_TOKEN="}
+	if h.daemon, err = h.Start("servald", append([]string{f.Servald, "run", "--gossip", gossip}, args...)...); err != nil {
+		return nil, err
+	}
+	if _, err := h.daemon.Expect(f.ctx, "ready"); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	f.hosts = append(f.hosts, h)
+	f.mu.Unlock()
+	return h, nil
+}
+
+func (f *Fleet) servald(args ...string) (string, error) {
+	out, err := exec.CommandContext(f.ctx, f.Servald, args...).Output()
+	if err != nil {
+		if said, ok := err.(*exec.ExitError); ok {
+			return "", fmt.Errorf("servald %s: %s", args[0], said.Stderr)
+		}
+		return "", err
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Start starts a program on the host.
+func (h *Host) Start(name string, args ...string) (*Process, error) {
+	return h.StartWith(name, nil, args...)
+}
+
+// StartWith starts a program on the host with more in its environment.
+func (h *Host) StartWith(name string, env []string, args ...string) (*Process, error) {
+	f := h.Fleet
+	p, err := Start(f.ctx, name+" on "+h.name, append(append([]string(nil), h.Env...), env...), args...)
+	if err == nil {
+		f.mu.Lock()
+		f.all = append(f.all, p)
+		f.mu.Unlock()
+	}
+	return p, err
+}
+
+// Run runs a servald command on the host to its end and returns what it prints.
+func (h *Host) Run(args ...string) (string, error) {
+	p, err := h.Start("servald "+args[0], append([]string{h.Fleet.Servald}, args...)...)
+	if err != nil {
+		return "", err
+	}
+	return p.Output()
+}
+
+// Daemon is the host's servald.
+func (h *Host) Daemon() *Process { return h.daemon }
+
+// FreePort returns an address with a port that is free for TCP and UDP.
+func FreePort(addr string) (string, error) {
+	for range 20 {
+		t, err := net.Listen("tcp", addr+":0")
+		if err != nil {
+			return "", err
+		}
+		at := t.Addr().String()
+		u, err := net.ListenPacket("udp", at)
+		t.Close()
+		if err == nil {
+			u.Close()
+			return at, nil
+		}
+	}
+	return "", fmt.Errorf("%s has no free port", addr)
+}

@@ -1,0 +1,148 @@
+package fleet
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// patience is how long a program may take to print what is expected, or to end
+// when asked to.
+const patience = 15 * time.Second
+
+// Process is a running program. What it prints is kept, up to a limit.
+type Process struct {
+	Name string
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when it has exited
+	err  error         // how, once done
+
+	mu    sync.Mutex
+	lines []string
+	news  chan struct{} // closed and replaced when a line comes
+}
+
+const maxLines = 10_000
+
+// Start starts a program. It is killed when ctx ends.
+func Start(ctx context.Context, name string, env []string, args ...string) (*Process, error) {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	return StartCommand(name, cmd)
+}
+
+// StartCommand starts a command whose output nobody has taken.
+func StartCommand(name string, cmd *exec.Cmd) (*Process, error) {
+	p := &Process{Name: name, cmd: cmd, done: make(chan struct{}), news: make(chan struct{})}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	go p.follow(r)
+	return p, nil
+}
+
+// follow keeps what the program prints, and reaps it.
+func (p *Process) follow(r io.ReadCloser) {
+	scan := bufio.NewScanner(r)
+	scan.Buffer(nil, 1<<20)
+	for scan.Scan() {
+		p.mu.Lock()
+		if len(p.lines) < maxLines {
+			p.lines = append(p.lines, scan.Text())
+		}
+		close(p.news)
+		p.news = make(chan struct{})
+		p.mu.Unlock()
+	}
+	r.Close()
+	p.err = p.cmd.Wait()
+	close(p.done)
+}
+
+// Expect waits for a line that matches and returns the match of its last group.
+func (p *Process) Expect(ctx context.Context, pattern string) (string, error) {
+	re := regexp.MustCompile(pattern)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for from, ended := 0, false; ; {
+		p.mu.Lock()
+		lines, news := p.lines[from:], p.news
+		p.mu.Unlock()
+		for _, line := range lines {
+			if m := re.FindStringSubmatch(line); m != nil {
+				return m[len(m)-1], nil
+			}
+		}
+		from += len(lines)
+		if ended {
+			return "", fmt.Errorf("%s ended:\n%s", p.Name, p.Tail())
+		}
+		select {
+		case <-news:
+		case <-p.done:
+			ended = true
+		case <-ctx.Done():
+			return "", fmt.Errorf("%s did not print %q in time:\n%s", p.Name, pattern, p.Tail())
+		}
+	}
+}
+
+// Output waits for the program's end and returns what it printed.
+func (p *Process) Output() (string, error) {
+	<-p.done
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return "", fmt.Errorf("%s: %w:\n%s", p.Name, p.err, strings.Join(p.lines, "\n"))
+	}
+	return strings.Join(p.lines, "\n"), nil
+}
+
+// Tail is the end of what the program printed.
+func (p *Process) Tail() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return "    " + strings.Join(p.lines[max(0, len(p.lines)-10):], "\n    ")
+}
+
+// PID is the number of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the program has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Kill ends the program with SIGKILL, as a crash would, and waits.
+func (p *Process) Kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Stop asks the program to end and waits until it has; one that does not is
+// killed, which is an error.
+func (p *Process) Stop() error {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(patience):
+		p.Kill()
+		return errors.New(p.Name + " did not end when asked to; it was killed")
+	}
+}

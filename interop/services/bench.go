@@ -1,0 +1,195 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serval-net/serval/interop/bench/score"
+	"github.com/serval-net/serval/interop/internal/fleet"
+	"github.com/serval-net/serval/interop/services/traffic"
+)
+
+// bench runs groups.
+type bench struct {
+	plan
+}
+
+// runner measures one system once; the result is by row name.
+type runner func(ctx context.Context, b *bench, system string) (map[string]float64, error)
+
+// measure runs all groups and returns the results in order, with the failures
+// of single runs joined. Systems take turns.
+func (b *bench) measure(ctx context.Context, groups []group) (results []score.Result, _ error) {
+	var failures []error
+	start := time.Now()
+	for i, g := range groups {
+		values := map[string]map[string][]float64{}
+		for n := range b.runs {
+			for _, system := range g.systems {
+				fmt.Fprintf(os.Stderr, "[%3.0fs] %d/%d %s, %s, run %d\n", time.Since(start).Seconds(), i+1, len(groups), g.rows[0].name, system, n+1)
+				got, err := g.run(ctx, b, system)
+				if ctx.Err() != nil {
+					return results, ctx.Err()
+				}
+				if err != nil {
+					err = fmt.Errorf("%s, %s: %w", g.rows[0].name, system, err)
+					fmt.Fprintln(os.Stderr, err)
+					failures = append(failures, err)
+					continue
+				}
+				for name, v := range got {
+					if values[name] == nil {
+						values[name] = map[string][]float64{}
+					}
+					values[name][system] = append(values[name][system], v)
+				}
+			}
+		}
+		for _, r := range g.rows {
+			for _, system := range g.systems {
+				if v := values[r.name][system]; len(v) > 0 {
+					results = append(results, score.Summarise(r.name, system, r.unit, v))
+				}
+			}
+		}
+	}
+	return results, errors.Join(failures...)
+}
+
+// site is a cluster with replicas of a service and a host for clients.
+type site struct {
+	*fleet.Fleet
+	self     string
+	client   *fleet.Host
+	servers  []*fleet.Host
+	replicas []*replica
+}
+
+// replica is a running instance.
+type replica struct {
+	*fleet.Process
+	name string // as it calls itself
+}
+
+const service = "svc:web"
+
+// newSite starts a cluster of a client's host and so many replicas, each on a host
+// of its own.
+func newSite(ctx context.Context, replicas int) (*site, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	f, err := fleet.New(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{Fleet: f, self: self}
+	if err := s.build(ctx, replicas); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *site) build(ctx context.Context, replicas int) (err error) {
+	if s.client, err = s.Join("127.0.0.1"); err != nil {
+		return err
+	}
+	for i := range replicas {
+		h, err := s.Join(fmt.Sprintf("127.0.0.%d", i+2))
+		if err != nil {
+			return err
+		}
+		s.servers = append(s.servers, h)
+		r, err := s.replica(ctx, i)
+		if err != nil {
+			return err
+		}
+		s.replicas = append(s.replicas, r)
+	}
+	return s.known(ctx, replicas)
+}
+
+// replica starts an instance on server i.
+func (s *site) replica(ctx context.Context, i int) (*replica, error) {
+	p, err := s.servers[i].Start("replica", s.self, "replica", service)
+	if err != nil {
+		return nil, err
+	}
+	name, err := p.Expect(ctx, `^ready (\S+)`)
+	return &replica{p, name}, err
+}
+
+// known waits until the client's servald knows so many instances.
+func (s *site) known(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		out, err := s.client.Run("services", "--json")
+		if err == nil && strings.Count(out, `"`+service+`"`) >= n {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("the client's host does not know %d instances: %v\n%s", n, err, out)
+		}
+	}
+}
+
+// ask starts a client's load.
+func (s *site) ask(ctx context.Context, l traffic.Load) (*asking, error) {
+	p, err := s.client.Start("client", s.self, "ask", spec(l))
+	if err != nil {
+		return nil, err
+	}
+	return begun(ctx, p)
+}
+
+func spec(l traffic.Load) string {
+	b, err := json.Marshal(l)
+	if err != nil {
+		panic(err) // it holds numbers and text
+	}
+	return string(b)
+}
+
+// asking is a load under way.
+type asking struct{ p *fleet.Process }
+
+func begun(ctx context.Context, p *fleet.Process) (*asking, error) {
+	_, err := p.Expect(ctx, "^asking")
+	return &asking{p}, err
+}
+
+// result waits for the load's end.
+func (a *asking) result() (*traffic.Result, error) {
+	out, err := a.p.Output()
+	if err != nil {
+		return nil, err
+	}
+	var r traffic.Result
+	last := out[strings.LastIndexByte(strings.TrimSpace(out), '\n')+1:]
+	if err := json.Unmarshal([]byte(last), &r); err != nil {
+		return nil, fmt.Errorf("the client's result: %w: %.300s", err, out)
+	}
+	return &r, nil
+}
+
+// quantile returns the value below which the share q of all lies.
+func quantile(micros []int, q float64) (float64, error) {
+	if len(micros) == 0 {
+		return 0, errors.New("nothing was answered")
+	}
+	slices.Sort(micros)
+	return float64(micros[min(int(q*float64(len(micros))), len(micros)-1)]), nil
+}

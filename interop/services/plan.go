@@ -1,0 +1,71 @@
+//go:build linux
+
+package main
+
+import (
+	"time"
+
+	"github.com/serval-net/serval/interop/bench/score"
+)
+
+// plan is how long and how often is measured.
+type plan struct {
+	runs    int
+	restart time.Duration // of the load during a rolling restart
+	kill    time.Duration // of the load around a crash
+	web     time.Duration // of one load of requests
+	lookups time.Duration
+}
+
+var (
+	fullPlan  = plan{runs: 3, restart: time.Minute, kill: 30 * time.Second, web: 5 * time.Second, lookups: 2 * time.Second}
+	quickPlan = plan{runs: 1, restart: 20 * time.Second, kill: 12 * time.Second, web: 2 * time.Second, lookups: time.Second}
+)
+
+// all is the systems, in the order of the table. Without a balancer between,
+// "tcp" asks one server.
+var all = []string{"serval", "nginx", "haproxy", "tcp"}
+
+// row is one line of the results.
+type row struct{ name, unit string }
+
+// group is one execution that yields several rows.
+type group struct {
+	rows    []row
+	systems []string
+	run     runner
+}
+
+// Choice implements suite.Group.
+func (g *group) Choice() (rows []string, systems *[]string) {
+	for _, r := range g.rows {
+		rows = append(rows, r.name)
+	}
+	return rows, &g.systems
+}
+
+// groups returns everything the benchmark measures.
+func groups() []group {
+	own := []string{"serval"}
+	return []group{
+		{[]row{{"lpm-1m-ns", "ns"}, {"lpm-1m-allocs", "allocs"}, {"lpm-update-us", "us"}}, own, lookups},
+		{[]row{{"rolling-restart-failed", "requests"}, {"rolling-restart-asked", "requests"}, {"rolling-restart-p999-ms", "ms"}}, own, rollingRestart},
+		{[]row{{"kill-failed-elsewhere", "requests"}, {"kill-failed", "requests"}, {"dial-after-kill-p999-ms", "ms"}, {"dial-after-kill-p50-ms", "ms"}}, own, crash},
+		{[]row{{"http-lb-rps", "1/s"}, {"http-lb-p50-us", "us"}, {"http-lb-p99-us", "us"}}, all, keptRequests},
+		{[]row{{"http-lb-fresh-rps", "1/s"}, {"http-lb-fresh-p50-us", "us"}, {"http-lb-fresh-p99-us", "us"}}, all, freshRequests},
+	}
+}
+
+// targets is what the project wants to reach.
+var targets = []score.Target{
+	{Row: "lpm-1m-ns", Must: 250, Aim: 250, LowerWins: true},
+	{Row: "lpm-1m-allocs", Must: 0, Aim: 0, LowerWins: true},
+	{Row: "lpm-update-us", Must: 50, Aim: 50, LowerWins: true},
+	{Row: "rolling-restart-failed", Must: 0, Aim: 0, LowerWins: true},
+	{Row: "kill-failed-elsewhere", Must: 0, Aim: 0, LowerWins: true},
+	{Row: "dial-after-kill-p999-ms", Must: 300, Aim: 300, LowerWins: true},
+	{Row: "http-lb-rps", Peer: "nginx", Must: 1, Aim: 1},
+	{Row: "http-lb-p99-us", Peer: "nginx", Must: 1, Aim: 1, LowerWins: true},
+	{Row: "http-lb-rps", Peer: "haproxy", Must: 1, Aim: 1},
+	{Row: "http-lb-p99-us", Peer: "haproxy", Must: 1, Aim: 1, LowerWins: true},
+}

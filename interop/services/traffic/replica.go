@@ -1,0 +1,73 @@
+// Package traffic is the programs that the measurements of services start: the
+// replicas of a web server, and who asks them.
+package traffic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/serval-net/serval/pkg/serval"
+)
+
+// InstanceHeader names the instance that answered.
+const InstanceHeader = "X-Instance"
+
+// grace is how long requests may go on after a signal to stop.
+const grace = 5 * time.Second
+
+// body is what every request gets: short, as the answers of services are.
+var body = []byte(strings.Repeat("serval ", 16) + "\n")
+
+// Replica serves HTTP at a service, such as svc:web, or at a TCP address, such as
+// 127.0.0.1:8000, until it is asked to end. It prints "ready" and its name.
+func Replica(where string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ln, err := listen(where)
+	if err != nil {
+		return err
+	}
+	name := ln.Addr().String()
+	srv := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(InstanceHeader, name)
+			w.Write(body)
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- srv.Serve(ln) }()
+	fmt.Println("ready", name)
+	select {
+	case err := <-stopped:
+		return err
+	case <-ctx.Done():
+	}
+	ending, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := srv.Shutdown(ending); errors.Is(err, context.DeadlineExceeded) {
+		srv.Close()
+	}
+	<-stopped
+	if n, err := serval.Default(); err == nil && isService(where) {
+		return n.Close()
+	}
+	return nil
+}
+
+func isService(where string) bool { return strings.HasPrefix(where, "svc:") }
+
+func listen(where string) (net.Listener, error) {
+	if isService(where) {
+		return serval.Listen(where)
+	}
+	return net.Listen("tcp", where)
+}
