@@ -71,15 +71,15 @@ func (c *Conn) advertAcked(revision uint64) {
 	}
 }
 
-// Advertised reports whether the peer has what was advertised last.
-func (c *Conn) Advertised() bool { return c.advert == nil || c.advert.acked }
-
 func (c *Conn) advertLost(f *flow.Flow, revision uint64) {
 	if c.advert.frame.Revision == revision {
 		c.advert.owed++
 		c.advert.on &^= 1 << f.Index
 	}
 }
+
+// Advertised reports whether the peer has what was advertised last.
+func (c *Conn) Advertised() bool { return c.advert == nil || c.advert.acked }
 
 // onPaths takes the peer's word on its paths, unless it is old.
 func (c *Conn) onPaths(now flow.Time, p *sal.PathsFrame) {

@@ -127,7 +127,7 @@ func (c *Conn) silent(now flow.Time, p *path) {
 // alive takes note of a sign of life on p: an acknowledgement of what it
 // carried, or else a packet. A packet shows only that the peer's direction
 // works, which is enough if there is nothing better; otherwise p waits for the
-// answer to a probe, which now leaves soon.
+// answer to a probe, of which one leaves with the answer to that packet (heard).
 func (c *Conn) alive(now flow.Time, p *path, acked bool) {
 	if (p.state == Suspect || p.state == Down) && (acked || !p.f.Helped) {
 		c.setState(now, p, Active)
