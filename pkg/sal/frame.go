@@ -22,14 +22,14 @@ const (
 // frames left in them.
 type Frame struct {
 	Type   FrameType
-	Ack    AckFrame  // ACK
-	Offset uint64    // WINDOW: stream bytes the peer may send in all; BLOCKED: the limit that blocks
-	Code   uint64    // RESET
-	Reason []byte    // RESET: UTF-8, at most 255 bytes; aliases the input
-	Data   [8]byte   // CHALLENGE, RESPONSE
-	RSYN   RSYNFrame // RSYN
-	Paths  PathsFrame
-	Every  AckEvery // ACK_EVERY
+	Ack    AckFrame   // ACK
+	Offset uint64     // WINDOW: stream bytes the peer may send in all; BLOCKED: the limit that blocks
+	Code   uint64     // RESET
+	Reason []byte     // RESET: UTF-8, at most 255 bytes; aliases the input
+	Data   [8]byte    // CHALLENGE, RESPONSE
+	RSYN   RSYNFrame  // RSYN
+	Paths  PathsFrame // PATHS
+	Every  AckEvery   // ACK_EVERY
 }
 
 // ParseFrame parses the first frame of b into f and returns its length, at

@@ -87,5 +87,5 @@ func (r *reader) addr() netip.AddrPort {
 	if ip.Is4In6() {
 		r.fail(errAddr) // one address, one encoding
 	}
-	return netip.AddrPortFrom(ip.WithZone(""), r.u16())
+	return netip.AddrPortFrom(ip, r.u16())
 }
