@@ -13,21 +13,10 @@ page=${2:-README.md}
 grep -q '^<!-- bench -->$' "$page" && grep -q '^<!-- /bench -->$' "$page" ||
 	{ echo "$page lacks the lines <!-- bench --> and <!-- /bench -->" >&2; exit 1; }
 
-cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)
-machine="$(uname -s) $(uname -r | cut -d. -f1,2), $(getconf _NPROCESSORS_ONLN) x ${cpu:-$(uname -m)}"
-
+. scripts/table.sh
 table=$(mktemp)
 trap 'rm -f "$table" "$table.page"' EXIT
-awk -v machine="$machine" '
-# field returns the value of a key in one flat JSON object.
-function field(key,   s) {
-	if (!match($0, "\"" key "\":(\"[^\"]*\"|[^,}]*)")) return ""
-	s = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3)
-	gsub(/"/, "", s)
-	return s
-}
-function number(v) { v += 0; return sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
-function row(name, label) { order[++rows] = name; labels[name] = label }
+awk -v machine="$machine" "$awk_common"'
 BEGIN {
 	columns = split("serval tls quic-go wireguard-go tcp-cubic tcp-bbr", systems, " ")
 	row("bulk-veth", "one stream, veth, MTU 1500")
@@ -52,15 +41,8 @@ BEGIN {
 	row("dial-after-kill-p99", "dial after an instance was killed, p99")
 	row("gossip-50-converge", "registration known to 50 nodes, median")
 }
-/^\{/ {
-	name = field("case"); at = name SUBSEP field("system")
-	value[at] = number(field("median")); unit[name] = field("unit")
-	if (field("runs") + 0 > runs) runs = field("runs") + 0
-}
 END {
-	line = "| Case | Unit |"; rule = "|---|---|"
-	for (c = 1; c <= columns; c++) { line = line " " systems[c] " |"; rule = rule "---:|" }
-	print line; print rule
+	head("| Case | Unit |", "|---|---|")
 	for (r = 1; r <= rows; r++) {
 		name = order[r]
 		if (!(name in unit)) continue

@@ -10,19 +10,8 @@ cd "$(dirname "$0")/.."
 results=${1:-out/failover.jsonl}
 [ -r "$results" ] || { echo "$results cannot be read: run make bench-failover first" >&2; exit 1; }
 
-cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)
-machine="$(uname -s) $(uname -r | cut -d. -f1,2), $(getconf _NPROCESSORS_ONLN) x ${cpu:-$(uname -m)}"
-
-awk -v machine="$machine" '
-# field returns the value of a key in one flat JSON object.
-function field(key,   s) {
-	if (!match($0, "\"" key "\":(\"[^\"]*\"|[^,}]*)")) return ""
-	s = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3)
-	gsub(/"/, "", s)
-	return s
-}
-function number(v) { v += 0; return sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
-function row(name, label, target) { order[++rows] = name; labels[name] = label; targets[name] = target }
+. scripts/table.sh
+awk -v machine="$machine" "$awk_common"'
 BEGIN {
 	columns = split("serval mptcp quic-go tcp", systems, " ")
 	row("single-path-rate", "one flow, one path", ">= 92.5")
@@ -50,16 +39,8 @@ BEGIN {
 	row("idle-1000-move", "1000 idle connections work again", "<= 1000")
 	row("one-flow-cost", "one flow over a cable, to TLS", ">= 0.84")
 }
-/^\{/ {
-	name = field("case"); at = name SUBSEP field("system")
-	value[at] = number(field("median")); unit[name] = field("unit")
-	spread[at] = number(field("min")) "-" number(field("max"))
-	if (field("runs") + 0 > runs) runs = field("runs") + 0
-}
 END {
-	line = "| Case | Unit | Target |"; rule = "|---|---|---|"
-	for (c = 1; c <= columns; c++) { line = line " " systems[c] " |"; rule = rule "---:|" }
-	print line; print rule
+	head("| Case | Unit | Target |", "|---|---|---|")
 	for (r = 1; r <= rows; r++) {
 		name = order[r]
 		if (!(name in unit)) continue

@@ -1,0 +1,32 @@
+# What the scripts that make tables of benchmark results have in common; they read
+# it with the dot command. It sets machine, to kernel and processor of this one, and
+# awk_common, for awk -v machine="$machine" "$awk_common"'...'.
+
+cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)
+machine="$(uname -s) $(uname -r | cut -d. -f1,2), $(getconf _NPROCESSORS_ONLN) x ${cpu:-$(uname -m)}"
+
+# By BEGIN, call row for each case, in the order of the table, and split the names
+# of the columns into systems. By END, unit has the cases that were measured, value
+# and spread are by case and system, and runs is the most of all.
+awk_common='
+# field returns the value of a key in one flat JSON object.
+function field(key,   s) {
+	if (!match($0, "\"" key "\":(\"[^\"]*\"|[^,}]*)")) return ""
+	s = substr($0, RSTART + length(key) + 3, RLENGTH - length(key) - 3)
+	gsub(/"/, "", s)
+	return s
+}
+function number(v) { v += 0; return sprintf(v >= 100 ? "%.0f" : v >= 10 ? "%.1f" : "%.2f", v) }
+function row(name, label, target) { order[++rows] = name; labels[name] = label; targets[name] = target }
+# head prints the head of the table: what stands before the systems, and its rule.
+function head(line, rule,   c) {
+	for (c = 1; c <= columns; c++) { line = line " " systems[c] " |"; rule = rule "---:|" }
+	print line; print rule
+}
+/^\{/ {
+	name = field("case"); at = name SUBSEP field("system")
+	value[at] = number(field("median")); unit[name] = field("unit")
+	spread[at] = number(field("min")) "-" number(field("max"))
+	if (field("runs") + 0 > runs) runs = field("runs") + 0
+}
+'
