@@ -39,10 +39,7 @@ func (b *bench) group(ctx context.Context, g group, runs int) ([]score.Result, e
 		}
 		defer s.close()
 	}
-	values := map[row]map[string][]float64{}
-	for _, r := range g.rows {
-		values[r] = map[string][]float64{}
-	}
+	values := score.Values{}
 	var failures []error
 	for range runs {
 		for _, system := range g.systems {
@@ -62,18 +59,14 @@ func (b *bench) group(ctx context.Context, g group, runs int) ([]score.Result, e
 					from = r.unit
 				}
 				if v, ok := got[from]; ok {
-					values[r][system] = append(values[r][system], v)
+					values.Add(r.name, system, v)
 				}
 			}
 		}
 	}
 	var results []score.Result
 	for _, r := range g.rows {
-		for _, system := range g.systems {
-			if v := values[r][system]; len(v) > 0 {
-				results = append(results, score.Summarise(r.name, system, r.unit, v))
-			}
-		}
+		results = append(results, values.Results(r.name, r.unit, g.systems)...)
 	}
 	return results, errors.Join(failures...)
 }

@@ -68,10 +68,7 @@ func (b *bench) measure(ctx context.Context, groups []group) ([]score.Result, er
 func (b *bench) group(ctx context.Context, g group) ([]score.Result, error) {
 	var mu sync.Mutex
 	var failures []error
-	got := map[row]map[string][]float64{}
-	for _, r := range g.rows {
-		got[r] = map[string][]float64{}
-	}
+	got := score.Values{}
 	one := func(system string) {
 		v, err := g.run(ctx, b, system)
 		mu.Lock()
@@ -83,7 +80,7 @@ func (b *bench) group(ctx context.Context, g group) ([]score.Result, error) {
 		}
 		for _, r := range g.rows {
 			if x, ok := v[r.name]; ok {
-				got[r][system] = append(got[r][system], x)
+				got.Add(r.name, system, x)
 			}
 		}
 	}
@@ -103,11 +100,7 @@ func (b *bench) group(ctx context.Context, g group) ([]score.Result, error) {
 	wg.Wait()
 	var results []score.Result
 	for _, r := range g.rows {
-		for _, system := range g.systems {
-			if v := got[r][system]; len(v) > 0 {
-				results = append(results, score.Summarise(r.name, system, r.unit, v))
-			}
-		}
+		results = append(results, got.Results(r.name, r.unit, g.systems)...)
 	}
 	return results, errors.Join(failures...)
 }

@@ -36,6 +36,25 @@ func Summarise(name, system, unit string, v []float64) Result {
 	return Result{Case: name, System: system, Unit: unit, Median: median, Min: v[0], Max: v[len(v)-1], Runs: len(v)}
 }
 
+// Values are what the runs of cases yielded, by case and system.
+type Values map[[2]string][]float64
+
+// Add enters what one run yielded.
+func (v Values) Add(name, system string, value float64) {
+	key := [2]string{name, system}
+	v[key] = append(v[key], value)
+}
+
+// Results returns those of a case, of the systems of which there is any value.
+func (v Values) Results(name, unit string, systems []string) (results []Result) {
+	for _, system := range systems {
+		if all := v[[2]string{name, system}]; len(all) > 0 {
+			results = append(results, Summarise(name, system, unit, all))
+		}
+	}
+	return results
+}
+
 // Write writes one result per line, as JSON, making directories as needed.
 func Write[T any](name string, results []T) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

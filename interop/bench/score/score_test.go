@@ -10,9 +10,15 @@ import (
 )
 
 func TestReport(t *testing.T) {
-	results := []Result{
-		Summarise("bulk-veth", "serval", "Mbit/s", []float64{900, 1000, 700}),
-		Summarise("bulk-veth", "quic-go", "Mbit/s", []float64{200, 400}),
+	values := Values{}
+	for system, all := range map[string][]float64{"quic-go": {200, 400}, "serval": {900, 1000, 700}} {
+		for _, v := range all {
+			values.Add("bulk-veth", system, v)
+		}
+	}
+	results := values.Results("bulk-veth", "Mbit/s", []string{"serval", "tls", "quic-go"})
+	if len(results) != 2 {
+		t.Fatalf("%+v", results)
 	}
 	name := filepath.Join(t.TempDir(), "out", "bench.jsonl")
 	if err := Write(name, results); err != nil {
