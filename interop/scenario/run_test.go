@@ -13,18 +13,10 @@ import (
 	"github.com/serval-net/serval/interop/lab"
 )
 
-// TestRun sends datagrams over both paths while a scenario stops one after the
-// other, and looks at what the timeline says.
-func TestRun(t *testing.T) {
-	s, err := Parse(`
-		path a 100mbit 2ms
-		path b 100mbit 2ms
-		at 200ms blackhole a down
-		at 600ms unblackhole a
-		at 800ms down b
-		at 1200ms up b
-		at 1200ms tell client hello there
-		end 2200ms`)
+// build builds the network of a scenario for the time of a test.
+func build(t *testing.T, text string) (*Scenario, *lab.Paths) {
+	t.Helper()
+	s, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +27,22 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
+	t.Cleanup(func() { n.Close() })
+	return s, n
+}
+
+// TestRun sends datagrams over both paths while a scenario stops one after the
+// other, and looks at what the timeline says.
+func TestRun(t *testing.T) {
+	s, n := build(t, `
+		path a 100mbit 2ms
+		path b 100mbit 2ms
+		at 200ms blackhole a down
+		at 600ms unblackhole a
+		at 800ms down b
+		at 1200ms up b
+		at 1200ms tell client hello there
+		end 2200ms`)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	for _, w := range n.Ways {
@@ -91,21 +98,10 @@ func TestRunRefuses(t *testing.T) {
 		"path a\nat 1ms rebind a",
 		"path a\nat 1ms tell client hello",
 	} {
-		s, err := Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := lab.NewPaths(s.Topology)
-		if errors.Is(err, lab.ErrUnavailable) {
-			t.Skip(err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		s, n := build(t, text)
 		r := Runner{Scenario: s, Net: n}
 		if _, err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "at 1ms") {
 			t.Errorf("%q: %v", text, err)
 		}
-		n.Close()
 	}
 }
