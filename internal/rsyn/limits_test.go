@@ -131,6 +131,19 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
+// TestSoftMoveAmidCopies: as many questions as there may be leave room for all
+// that a soft move has to say.
+func TestSoftMoveAmidCopies(t *testing.T) {
+	m := New(1, 2)
+	for from := 100; from < 100+maxAsked; from++ {
+		m.RSYN(In[int]{At: 1, From: from, Size: 200, Fresh: [2]Token{{byte(from)}}}, 1, Token{1})
+	}
+	o := m.Move(0, 3, Token{2}, true)
+	if last := o.Packets[maxPackets-1]; o.N != maxPackets || !last.Everywhere || !last.HasRSYN {
+		t.Errorf("%d packets, the last is %+v", o.N, last)
+	}
+}
+
 // TestStrangersFallSilent: two who have both moved, and hear each other from
 // where neither believes the other to be, do not go on and on about it.
 func TestStrangersFallSilent(t *testing.T) {

@@ -52,8 +52,9 @@ type Out[A comparable] struct {
 	Packets [maxPackets]Packet[A]
 }
 
-// maxPackets is for a timeout: the remote, all in question, and everywhere else.
-const maxPackets = maxAsked + 2
+// maxPackets is for a timeout amid a soft move: the remote, all in question, from
+// the new address as well as from the former, and everywhere else.
+const maxPackets = 2*maxAsked + 2
 
 const (
 	// amplification bounds the bytes sent to an address that is not proven, as a
@@ -76,13 +77,14 @@ func (o *Out[A]) to(from, to A) *Packet[A] {
 			return p
 		}
 	}
-	if o.N == maxPackets {
-		return &Packet[A]{} // cannot be; the frame counts as lost
-	}
-	o.N++
-	p := &o.Packets[o.N-1]
+	p := o.add()
 	p.From, p.To = from, to
 	return p
+}
+
+func (o *Out[A]) add() *Packet[A] {
+	o.N++
+	return &o.Packets[o.N-1]
 }
 
 func (p *Packet[A]) ask(challenge Token)        { p.HasChallenge, p.Challenge = true, challenge }

@@ -205,11 +205,8 @@ func (m *Machine[A]) flight(o *Out[A]) {
 		if m.bug == bugOnce {
 			m.moving, m.data = false, m.local
 		}
-		if o.N < maxPackets {
-			o.N++
-			p := &o.Packets[o.N-1]
-			p.From, p.Everywhere = m.local, true
-			p.announce(m.verno, m.nonce)
-		}
+		p := o.add()
+		p.From, p.Everywhere = m.local, true
+		p.announce(m.verno, m.nonce)
 	}
 }
