@@ -406,7 +406,7 @@ func TestOversizedExtensions(t *testing.T) {
 	for _, ext := range []sal.Extensions{
 		{byte(sal.ExtCookie), 200, 1},                                              // cut off
 		append(sal.Extensions{byte(sal.ExtCookie), 65}, make([]byte, 65)...),       // too long
-		append(sal.Extensions{byte(sal.ExtSource), 9 * 18}, make([]byte, 9*18)...), // too many
+		append(sal.Extensions{byte(sal.ExtSource), 9 * 26}, make([]byte, 9*26)...), // too many
 		bytes.Repeat([]byte{100, 0}, 17),
 	} {
 		syn := i.syn

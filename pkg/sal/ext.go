@@ -1,10 +1,8 @@
 package sal
 
 import (
-	"encoding/binary"
 	"fmt"
 	"iter"
-	"net/netip"
 )
 
 // ExtType is the type of an extension of a long packet. A receiver ignores an
@@ -14,8 +12,9 @@ type ExtType uint8
 const (
 	ExtPad    ExtType = 0 // filler of any content; may appear often
 	ExtCookie ExtType = 2 // the cookie of a COOKIE packet, returned in a SYN
-	ExtSource ExtType = 4 // addresses of the forwarders a SYN came through
+	ExtSource ExtType = 4 // the way a SYN came, see Source
 	ExtTrace  ExtType = 6 // reserved
+	ExtVia    ExtType = 8 // in a SYNACK: the SYN came through a service router, see Via
 )
 
 const (
@@ -25,11 +24,9 @@ const (
 	// MaxCookie is the most bytes of a cookie.
 	MaxCookie = 64
 
-	// MaxSources is the most addresses of a SOURCE extension, and so the most
-	// forwarders on the way of a SYN.
+	// MaxSources is the most entries of a SOURCE extension, and so the most
+	// service routers on the way of a SYN.
 	MaxSources = 8
-
-	sourceLen = 18 // IPv6 or IPv4-mapped address, port
 )
 
 // Extensions are the encoded extensions of one packet: type, length of the
@@ -73,23 +70,6 @@ func (e Extensions) All() iter.Seq2[ExtType, []byte] {
 	}
 }
 
-// Sources appends the addresses of the SOURCE extension to dst, the forwarder
-// nearest to the client first.
-func (e Extensions) Sources(dst []netip.AddrPort) []netip.AddrPort {
-	v, _ := e.Get(ExtSource)
-	for ; len(v) >= sourceLen; v = v[sourceLen:] {
-		ip := netip.AddrFrom16([16]byte(v)).Unmap()
-		dst = append(dst, netip.AddrPortFrom(ip, binary.BigEndian.Uint16(v[16:])))
-	}
-	return dst
-}
-
-// AppendSource appends one address to b, the value of a SOURCE extension.
-func AppendSource(b []byte, addr netip.AddrPort) []byte {
-	a := addr.Addr().As16()
-	return binary.BigEndian.AppendUint16(append(b, a[:]...), addr.Port())
-}
-
 // nextExt splits the first extension off b. Its length is bounded by what is
 // there before anything inside it is read.
 func nextExt(b []byte) (t ExtType, value, rest []byte, ok bool) {
@@ -128,6 +108,8 @@ func (e Extensions) check() error {
 		case t == ExtCookie && (len(v) == 0 || len(v) > MaxCookie):
 			return errCookieLen
 		case t == ExtSource && (len(v)%sourceLen != 0 || len(v) > MaxSources*sourceLen):
+			return errExtLen
+		case t == ExtVia && len(v) != viaLen:
 			return errExtLen
 		case t&1 == 1: // no odd type is known to version 1
 			return errCritical

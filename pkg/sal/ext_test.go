@@ -17,11 +17,16 @@ func synWith(ext []byte) []byte {
 func TestExtensions(t *testing.T) {
 	var e Extensions
 	var err error
-	source := AppendSource(AppendSource(nil, netip.MustParseAddrPort("192.0.2.1:7000")), netip.MustParseAddrPort("[2001:db8::1]:7001"))
+	want := []Source{
+		{netip.MustParseAddrPort("192.0.2.1:7000"), [8]byte{1, 2, 3}},
+		{netip.MustParseAddrPort("[2001:db8::1]:7001"), [8]byte{4}},
+	}
+	source := AppendSource(AppendSource(nil, want[0]), want[1])
+	via := Via{netip.MustParseAddrPort("192.0.2.2:7002"), [8]byte{5}}
 	for _, add := range []struct {
 		t ExtType
 		v []byte
-	}{{ExtCookie, []byte("oatmeal")}, {ExtPad, make([]byte, 9)}, {200, []byte("new")}, {ExtSource, source}} {
+	}{{ExtCookie, []byte("oatmeal")}, {ExtPad, make([]byte, 9)}, {200, []byte("new")}, {ExtSource, source}, {ExtVia, AppendVia(nil, via)}} {
 		if e, err = e.Add(add.t, add.v); err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +39,7 @@ func TestExtensions(t *testing.T) {
 	for typ := range p.Extensions.All() {
 		types = append(types, typ)
 	}
-	if !slices.Equal(types, []ExtType{ExtCookie, 200, ExtSource}) {
+	if !slices.Equal(types, []ExtType{ExtCookie, 200, ExtSource, ExtVia}) {
 		t.Errorf("types %v", types)
 	}
 	if v, ok := p.Extensions.Get(ExtCookie); !ok || string(v) != "oatmeal" {
@@ -43,9 +48,14 @@ func TestExtensions(t *testing.T) {
 	if _, ok := p.Extensions.Get(ExtTrace); ok {
 		t.Error("found an extension that is not there")
 	}
-	want := []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7000"), netip.MustParseAddrPort("[2001:db8::1]:7001")}
 	if got := p.Extensions.Sources(nil); !slices.Equal(got, want) {
 		t.Errorf("sources %v, want %v", got, want)
+	}
+	if got, ok := p.Extensions.Via(); !ok || got != via {
+		t.Errorf("via %v, %v, want %v", got, ok, via)
+	}
+	if got, ok := (Extensions)(nil).Via(); ok {
+		t.Errorf("via %v where there is none", got)
 	}
 }
 
@@ -74,6 +84,7 @@ func TestExtensionErrors(t *testing.T) {
 		{"8 sources", tlv(ExtSource, 8*sourceLen), nil},
 		{"9 sources", tlv(ExtSource, 9*sourceLen), ErrMalformed},
 		{"half a source", tlv(ExtSource, sourceLen/2), ErrMalformed},
+		{"half a via", tlv(ExtVia, viaLen/2), ErrMalformed},
 	} {
 		if _, err := ParseSYN(synWith(tt.ext)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)

@@ -28,7 +28,7 @@ func goldens() []golden {
 	tag := bytes.Repeat([]byte{0x55}, 16)
 	echo := (&SYN{Flow: 0x11111111, Noise: noise}).Echo()
 	cookie, _ := Extensions(nil).Add(ExtCookie, []byte("oatmeal cookie"))
-	source, _ := cookie.Add(ExtSource, AppendSource(nil, netip.MustParseAddrPort("192.0.2.1:7000")))
+	source, _ := cookie.Add(ExtSource, AppendSource(nil, Source{netip.MustParseAddrPort("192.0.2.1:7000"), [8]byte([]byte("forwards"))}))
 	syn := SYN{AES: true, HopLimit: 8, Flow: 0x11111111, Window: 1 << 20, Service: MustParseName("svc:shop/cart").ServiceID(), Noise: noise}
 	retry := syn
 	retry.Extensions = source
@@ -51,7 +51,7 @@ func goldens() []golden {
 			"2 length of the frames; 1 ACK; 1 flow index; 2 largest 0x123; 2 delay 250 us; 1 further ranges; 1 first range: 0x123 to 0x100; 1 gap: 0xff alone is missing; 1 range: 0xfe to 0xf0; 1 WINDOW; 4 up to 1 MiB; 5 payload"},
 		{"syn", "SYN to svc:shop/cart, padded to 256 bytes", syn.Append(nil), synFields + "2 PAD; 178 padding"},
 		{"syn-cookie", "SYN again with the cookie, come through one forwarder", retry.Append(nil),
-			synFields + "2 COOKIE; 14 cookie; 2 SOURCE; 16 192.0.2.1; 2 port 7000; 2 PAD; 142 padding"},
+			synFields + "2 COOKIE; 14 cookie; 2 SOURCE; 16 192.0.2.1; 2 port 7000; 8 tag; 2 PAD; 134 padding"},
 		{"synack", "SYNACK", (&SYNACK{AES: true, Flow: 0x11111111, Source: 0x22222222, Window: 1 << 20, Noise: noise2}).Append(nil),
 			"1 version 1, type SYNACK; 1 flags: AES-128-GCM; 4 destination flow; 4 source flow; 4 window 1 MiB; 2 length of handshake message 2; 96 handshake message 2; 2 length of the extensions"},
 		{"open", "OPEN with the first DATA packet behind it", (&Open{Flow: 0x22222222, Noise: noise2[:64], Rest: append(AppendData(nil, TypeData, false, 0, 0x22222222, 0, 0), tag...)}).Append(nil),

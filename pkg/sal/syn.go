@@ -39,12 +39,17 @@ func (p *SYN) Append(b []byte) []byte {
 	b = p.appendFields(b)
 	b = append(b, noise...)
 	b = append(b, p.Extensions...)
-	if short := MinSYN - (len(b) - start); short > 0 {
-		n := max(short-2, 0)
-		b = append(b, byte(ExtPad), byte(n))
-		b = AppendPad(b, n)
+	return appendPadExt(b, MinSYN-(len(b)-start))
+}
+
+// appendPadExt appends a PAD extension of n bytes in all, at least two, unless n
+// is not positive.
+func appendPadExt(b []byte, n int) []byte {
+	if n <= 0 {
+		return b
 	}
-	return b
+	n = max(n-2, 0)
+	return AppendPad(append(b, byte(ExtPad), byte(n)), n)
 }
 
 // ParseSYN parses a SYN of at least MinSYN bytes. If the error is ErrVersion
