@@ -14,22 +14,18 @@ func (m *Machine[A]) peerAt(in In[A]) bool {
 
 // inquire asks in.From whether the peer is there, and the remote too if the peer
 // has not said that it moved. CHALLENGEs leave from where data does, so that
-// they try the path that is going to be used. It reports whether the question
-// is a new one.
-func (m *Machine[A]) inquire(o *Out[A], in In[A]) (raised bool) {
+// they try the path that is going to be used.
+func (m *Machine[A]) inquire(o *Out[A], in In[A]) {
 	q := m.find(in.From)
-	if q == nil {
-		q = m.raise(in)
-		if q == nil {
-			return false
+	raised := q == nil
+	if raised {
+		if q = m.raise(in); q == nil {
+			return
 		}
 		m.restart(in.Now)
-		raised = true
 		m.announce(o, q)
 	}
-	if !q.answered {
-		o.to(m.data, q.addr).ask(q.challenge)
-	}
+	o.to(m.data, q.addr).ask(q.challenge)
 	if q.why == rebound {
 		if r := m.find(m.remote); r != nil {
 			if raised {
@@ -38,7 +34,6 @@ func (m *Machine[A]) inquire(o *Out[A], in In[A]) (raised bool) {
 			o.to(m.data, r.addr).ask(r.challenge)
 		}
 	}
-	return raised
 }
 
 // announce sends our RSYN, if it is unanswered, to an address in question: the

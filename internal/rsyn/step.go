@@ -44,7 +44,7 @@ func (m *Machine[A]) RSYN(in In[A], verno uint64, nonce Token) Out[A] {
 		if m.bug == bugNoChallenge {
 			m.adopt(&o, in.Now, in.From)
 		} else {
-			news = m.inquire(&o, in) || news
+			m.inquire(&o, in)
 		}
 	}
 	if m.moving && m.bug == bugDropOwn {
@@ -196,9 +196,7 @@ func (m *Machine[A]) flight(o *Out[A]) {
 			continue
 		}
 		m.announce(o, q)
-		if !q.answered {
-			o.to(m.data, q.addr).ask(q.challenge)
-		}
+		o.to(m.data, q.addr).ask(q.challenge)
 	}
 	if m.moving {
 		m.sent++
