@@ -1,18 +1,16 @@
 package fleet
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"regexp"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/serval-net/serval/interop/internal/printed"
 )
 
 // patience is how long a program may take to print what is expected, or to end
@@ -23,16 +21,11 @@ const patience = 15 * time.Second
 type Process struct {
 	Name string
 
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has exited
-	err  error         // how, once done
-
-	mu    sync.Mutex
-	lines []string
-	news  chan struct{} // closed and replaced when a line comes
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when it has exited
+	err   error         // how, once done
+	lines *printed.Lines
 }
-
-const maxLines = 10_000
 
 // Start starts a program. It is killed when ctx ends.
 func Start(ctx context.Context, name string, env []string, args ...string) (*Process, error) {
@@ -43,7 +36,7 @@ func Start(ctx context.Context, name string, env []string, args ...string) (*Pro
 
 // StartCommand starts a command whose output nobody has taken.
 func StartCommand(name string, cmd *exec.Cmd) (*Process, error) {
-	p := &Process{Name: name, cmd: cmd, done: make(chan struct{}), news: make(chan struct{})}
+	p := &Process{Name: name, cmd: cmd, done: make(chan struct{}), lines: printed.By(name)}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -60,17 +53,7 @@ func StartCommand(name string, cmd *exec.Cmd) (*Process, error) {
 
 // follow keeps what the program prints, and reaps it.
 func (p *Process) follow(r io.ReadCloser) {
-	scan := bufio.NewScanner(r)
-	scan.Buffer(nil, 1<<20)
-	for scan.Scan() {
-		p.mu.Lock()
-		if len(p.lines) < maxLines {
-			p.lines = append(p.lines, scan.Text())
-		}
-		close(p.news)
-		p.news = make(chan struct{})
-		p.mu.Unlock()
-	}
+	p.lines.Read(r)
 	r.Close()
 	p.err = p.cmd.Wait()
 	close(p.done)
@@ -78,49 +61,22 @@ func (p *Process) follow(r io.ReadCloser) {
 
 // Expect waits for a line that matches and returns the match of its last group.
 func (p *Process) Expect(ctx context.Context, pattern string) (string, error) {
-	re := regexp.MustCompile(pattern)
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for from, ended := 0, false; ; {
-		p.mu.Lock()
-		lines, news := p.lines[from:], p.news
-		p.mu.Unlock()
-		for _, line := range lines {
-			if m := re.FindStringSubmatch(line); m != nil {
-				return m[len(m)-1], nil
-			}
-		}
-		from += len(lines)
-		if ended {
-			return "", fmt.Errorf("%s ended:\n%s", p.Name, p.Tail())
-		}
-		select {
-		case <-news:
-		case <-p.done:
-			ended = true
-		case <-ctx.Done():
-			return "", fmt.Errorf("%s did not print %q in time:\n%s", p.Name, pattern, p.Tail())
-		}
-	}
+	return p.lines.Expect(ctx, pattern, p.done)
 }
 
 // Output waits for the program's end and returns what it printed.
 func (p *Process) Output() (string, error) {
 	<-p.done
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.err != nil {
-		return "", fmt.Errorf("%s: %w:\n%s", p.Name, p.err, strings.Join(p.lines, "\n"))
+		return "", fmt.Errorf("%s: %w:\n%s", p.Name, p.err, p.lines.Text())
 	}
-	return strings.Join(p.lines, "\n"), nil
+	return p.lines.Text(), nil
 }
 
 // Tail is the end of what the program printed.
-func (p *Process) Tail() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return "    " + strings.Join(p.lines[max(0, len(p.lines)-10):], "\n    ")
-}
+func (p *Process) Tail() string { return p.lines.Tail() }
 
 // PID is the number of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
