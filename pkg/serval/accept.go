@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/internal/flowset"
@@ -78,10 +79,18 @@ type halfOpen struct {
 	since  time.Time
 
 	listener *Listener
+	left     atomic.Bool // the listener no longer counts it
 
 	mu      sync.Mutex
 	waiting [][]byte
 	link    *link // set when established: no more waiting
+}
+
+// leave takes a handshake that is over out of the listener's count.
+func (h *halfOpen) leave() {
+	if !h.left.Swap(true) {
+		h.listener.census.leave()
+	}
 }
 
 func (h *halfOpen) early(pkt []byte) {
@@ -117,6 +126,10 @@ func (n *Node) openSYN(a *answer) {
 		n.refuse(a, &syn, code)
 		return
 	}
+	if !l.census.enter() {
+		n.refuse(a, &syn, sal.ShuttingDown)
+		return
+	}
 	h := &halfOpen{socket: a.socket, from: a.from, listener: l, since: time.Now()}
 	var id sal.FlowID
 	reply, opened, err := n.responder.HandleSYN(time.Now(), a.pkt, a.from, handshake.Offer{
@@ -127,8 +140,11 @@ func (n *Node) openSYN(a *answer) {
 			return id
 		},
 	})
-	if id != 0 && !opened {
-		n.flows.Delete(id)
+	if !opened {
+		h.leave()
+		if id != 0 {
+			n.flows.Delete(id)
+		}
 	}
 	if err != nil {
 		if errors.Is(err, handshake.ErrBusy) {
@@ -153,6 +169,7 @@ func (n *Node) prepare() {
 // demux looks a first packet's service up: a listener that has room, or why
 // there is none.
 func (n *Node) demux(syn *sal.SYN, size int) (*Listener, sal.RefuseCode) {
+	code := sal.NoService
 	for set := range n.services.Matches(syn.Service) {
 		for _, r := range set.Rules() {
 			r.Count(size)
@@ -161,15 +178,18 @@ func (n *Node) demux(syn *sal.SYN, size int) (*Listener, sal.RefuseCode) {
 				return nil, sal.NoService
 			case r.Action != servicetable.Demux:
 				continue
-			case r.Target.listener.full():
-				return nil, sal.Overloaded
 			case syn.Datagram != (r.Target.listener.packets != nil):
 				return nil, sal.NoService
+			case r.Target.listener.census.refuses():
+				code = sal.ShuttingDown
+				continue
+			case r.Target.listener.full():
+				return nil, sal.Overloaded
 			}
 			return r.Target.listener, 0
 		}
 	}
-	return nil, sal.NoService
+	return nil, code
 }
 
 func (n *Node) refuse(a *answer, syn *sal.SYN, code sal.RefuseCode) {
@@ -199,7 +219,8 @@ func (n *Node) openThird(a *answer) {
 	if s == nil {
 		return // forged, late or a duplicate
 	}
-	l, oops := n.establish(&establishment{session: s, from: h.from, socket: h.socket, rtt: h.rtt(), inbox: h.listener.inbox()})
+	defer h.leave() // it is counted as a connection first
+	l, oops := n.establish(&establishment{session: s, from: h.from, socket: h.socket, rtt: h.rtt(), listener: h.listener, inbox: h.listener.inbox()})
 	if oops != nil {
 		n.flows.Delete(id)
 		return
@@ -253,6 +274,9 @@ func (n *Node) tick(o *openers) {
 			for _, id := range gone {
 				if e := n.flows.Lookup(id); e != nil && e.link == nil {
 					n.flows.Delete(id)
+					if e.half != nil {
+						e.half.leave()
+					}
 				}
 			}
 		case <-o.wake:

@@ -19,10 +19,11 @@ type establishment struct {
 	socket  underlay.Socket
 	rtt     time.Duration // 0 if not measured
 
-	dialled bool
-	policy  Policy // of the dial, if it has one
-	open    []byte // the dialler's third packet
-	inbox   *inbox // for datagrams: a PacketConn's, or nil to make one
+	listener *Listener // that it came in by; nil if dialled
+	dialled  bool
+	policy   Policy // of the dial, if it has one
+	open     []byte // the dialler's third packet
+	inbox    *inbox // for datagrams: a PacketConn's, or nil to make one
 }
 
 // params is what this node tells a peer about the connection to come.
@@ -39,7 +40,7 @@ func (n *Node) params(datagram bool) handshake.Params {
 func (n *Node) establish(e *establishment) (*link, error) {
 	now := n.now()
 	ses := e.session
-	l := &link{node: n, peer: ses.Peer, token: ses.PeerParams.ResetToken}
+	l := &link{node: n, peer: ses.Peer, token: ses.PeerParams.ResetToken, listener: e.listener}
 	l.local = Addr{Instance: n.ID(), Underlay: e.socket.LocalAddr()}
 	l.remote = Addr{Instance: ses.Peer.Node, Underlay: e.from}
 	if e.dialled {

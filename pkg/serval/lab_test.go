@@ -141,20 +141,36 @@ func (b *book) add(service string, addrs ...netip.AddrPort) {
 func (b *book) Register(_ context.Context, r resolver.Registration) (resolver.Lease, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	in := resolver.Instance{Service: r.Service, Node: r.Identity.Node(), Addrs: r.Addrs}
-	b.list = append(b.list, in)
-	return bookLease{b, in}, nil
+	b.list = append(b.list, instanceOf(r))
+	return &bookLease{b, r}, nil
+}
+
+func instanceOf(r resolver.Registration) resolver.Instance {
+	return resolver.Instance{Service: r.Service, Node: r.Identity.Node(), Addrs: r.Addrs,
+		Weight: r.Weight, Priority: r.Priority, Load: r.Load, Balance: r.Balance, Keys: r.Keys}
 }
 
 type bookLease struct {
 	*book
-	resolver.Instance
+	reg resolver.Registration
 }
 
-func (l bookLease) Close(context.Context) error {
+func (l *bookLease) is(in resolver.Instance) bool {
+	return in.Node == l.reg.Identity.Node() && in.Service == l.reg.Service
+}
+
+func (l *bookLease) Update(_ context.Context, change func(*resolver.Registration)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = slices.DeleteFunc(l.list, func(in resolver.Instance) bool { return in.Node == l.Node && in.Service == l.Service })
+	l.reg = l.reg.Changed(change)
+	l.list[slices.IndexFunc(l.list, l.is)] = instanceOf(l.reg)
+	return nil
+}
+
+func (l *bookLease) Close(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = slices.DeleteFunc(l.list, l.is)
 	return nil
 }
 

@@ -30,8 +30,9 @@ type link struct {
 	local  Addr
 	remote Addr // as dialled or accepted; remoteAddr knows where it is now
 
-	service sal.Name   // as dialled
-	first   sal.FlowID // the peer's, of the flow that the token is for
+	service  sal.Name   // as dialled
+	first    sal.FlowID // the peer's, of the flow that the token is for
+	listener *Listener  // that it came in by; nil if dialled here
 
 	closed atomic.Bool // the application closed both directions
 	ending atomic.Bool // or at least the outgoing one

@@ -6,21 +6,21 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
 )
 
 // Listener accepts connections to a service. It is an instance of the service
-// from Listen until Close.
+// from Listen until Close, but for the times of Suspend and Drain. All methods
+// are safe for concurrent use.
 type Listener struct {
-	node *Node
-	name sal.Name
-	addr Addr
-	rule *servicetable.Rule[target]
+	node    *Node
+	name    sal.Name
+	addr    Addr
+	backlog int
 
-	registering sync.Mutex // guards lease
-	lease       resolver.Lease
+	enrolment
+	census census
 
 	incoming chan *Conn
 	packets  *PacketConn // takes the datagram connections, nil for streams
@@ -34,10 +34,14 @@ var _ net.Listener = (*Listener)(nil)
 // Listen makes this node an instance of a service, such as "svc:web": it enters
 // the name in the service table and registers it with the resolver.
 func (n *Node) Listen(name string) (*Listener, error) {
-	return n.listen(name, nil)
+	return n.listen(context.Background(), ListenConfig{}, name, nil)
 }
 
-func (n *Node) listen(service string, packets *PacketConn) (*Listener, error) {
+// spare is the room in a backlog for connections that were answered before it
+// filled up: their diallers know no better than that they are open.
+const spare = 256
+
+func (n *Node) listen(ctx context.Context, lc ListenConfig, service string, packets *PacketConn) (*Listener, error) {
 	fail := func(err error) (*Listener, error) {
 		return nil, &OpError{Op: "listen", Service: service, Err: err}
 	}
@@ -45,10 +49,18 @@ func (n *Node) listen(service string, packets *PacketConn) (*Listener, error) {
 	if err != nil {
 		return fail(err)
 	}
+	if err := lc.check(name); err != nil {
+		return fail(err)
+	}
 	if self := n.id.Peer(); !self.MayServe(name) {
 		return fail(because(ErrNotAuthorized, "this node's certificate does not allow it to serve %v; join with a token that does", name))
 	}
-	l := &Listener{node: n, name: name, incoming: make(chan *Conn, n.cfg.Backlog), packets: packets, closed: make(chan struct{})}
+	lc.Node = n
+	if lc.Backlog == 0 {
+		lc.Backlog = n.cfg.Backlog
+	}
+	l := &Listener{node: n, name: name, backlog: lc.Backlog, incoming: make(chan *Conn, lc.Backlog+spare), packets: packets, closed: make(chan struct{})}
+	l.cfg = lc
 	l.addr = Addr{Service: name.String(), Instance: n.ID()}
 	if addrs := n.sockets.addrs(); len(addrs) > 0 {
 		l.addr.Underlay = addrs[0]
@@ -56,7 +68,7 @@ func (n *Node) listen(service string, packets *PacketConn) (*Listener, error) {
 	if err := n.addListener(l); err != nil {
 		return fail(err)
 	}
-	if err := l.register(); err != nil {
+	if err := l.enrol(ctx); err != nil {
 		l.Close()
 		return fail(err)
 	}
@@ -72,47 +84,42 @@ func (n *Node) addListener(l *Listener) error {
 	if n.listeners[l.name] != nil {
 		return because(ErrInUse, "this node already listens on %v; close that listener first or use another node", l.name)
 	}
-	l.rule = &servicetable.Rule[target]{Prefix: l.name.Prefix(), Action: servicetable.Demux, Priority: 1, Target: target{listener: l}}
-	if err := n.services.Add(l.rule); err != nil {
+	rules := l.makeRules(l.cfg.Keys)
+	if err := n.services.Add(rules...); err != nil {
 		return err
 	}
+	l.rules = rules
 	n.listeners[l.name] = l
 	return nil
 }
 
-// registerTimeout bounds how long Listen waits for the registrar, and Close for
-// the withdrawal.
-const registerTimeout = 5 * time.Second
-
-func (l *Listener) register() error {
-	r := l.node.cfg.Registrar
-	if r == nil {
-		return nil
+// makeRules returns rules for the service table that lead here: one for the
+// service, or for each part of the key space that the instance owns and for
+// dials without a key, which is 0.
+func (l *Listener) makeRules(keys []sal.KeyPrefix) (rules []*servicetable.Rule[target]) {
+	prefixes := []sal.Prefix{l.name.Prefix()}
+	if len(keys) > 0 {
+		prefixes[0] = sal.KeyPrefix{Bits: 64}.Of(l.name)
+		for _, k := range keys {
+			prefixes = append(prefixes, k.Of(l.name))
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), registerTimeout)
-	defer cancel()
-	l.registering.Lock() // an update waits: it may know better
-	defer l.registering.Unlock()
-	lease, err := r.Register(ctx, resolver.Registration{Service: l.name, Identity: l.node.id, Addrs: l.node.registered()})
-	if err != nil {
-		return err
+	for _, p := range prefixes {
+		rules = append(rules, &servicetable.Rule[target]{Prefix: p, Action: servicetable.Demux, Priority: 1, Target: target{listener: l}})
 	}
-	l.lease = lease
-	return nil
+	return rules
 }
 
-// update registers the instance at the node's present addresses.
-func (l *Listener) update(ctx context.Context) {
-	l.registering.Lock()
-	defer l.registering.Unlock()
-	u, ok := l.lease.(resolver.Updater)
-	addrs := l.node.registered()
-	if !ok || len(addrs) == 0 {
-		return
+// Listeners returns the node's listeners, in no order, those of its PacketConns
+// included.
+func (n *Node) Listeners() []*Listener {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	ls := make([]*Listener, 0, len(n.listeners))
+	for _, l := range n.listeners {
+		ls = append(ls, l)
 	}
-	if err := u.Update(ctx, resolver.At(addrs...)); err != nil {
-		l.node.log.Info("the new addresses could not be registered", "service", l.name, "error", err)
-	}
+	return ls
 }
 
 // Accept waits for the next connection.
@@ -124,52 +131,82 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// AcceptConn is Accept with the concrete type.
+// AcceptConn is Accept with the concrete type. After Close it returns what had
+// come before, and then net.ErrClosed.
 func (l *Listener) AcceptConn() (*Conn, error) {
 	select {
 	case c := <-l.incoming:
 		return c, nil
 	case <-l.closed:
+	}
+	select {
+	case c := <-l.incoming:
+		return c, nil
+	default:
 		return nil, &OpError{Op: "accept", Service: l.name.String(), Err: net.ErrClosed}
 	}
 }
 
-// Close withdraws the instance and refuses further connections. Accepted
-// connections live on; those nobody accepted are reset.
+// Close withdraws the instance and refuses further connections; dials that come
+// late go elsewhere. Those that were answered already are waited for, which
+// takes a round trip and at most a second, and remain to be accepted; a second
+// later those that nobody has accepted are reset. Accepted connections live on.
 func (l *Listener) Close() error {
-	l.once.Do(func() {
-		close(l.closed)
-		n := l.node
-		n.mu.Lock()
-		delete(n.listeners, l.name)
-		n.mu.Unlock()
-		l.registering.Lock()
-		defer l.registering.Unlock()
-		if l.lease != nil { // first: nobody should dial what will refuse
-			ctx, cancel := context.WithTimeout(context.Background(), registerTimeout)
-			defer cancel()
-			l.lease.Close(ctx)
-		}
-		if l.rule != nil {
-			n.services.Remove(l.rule)
-		}
-		for {
-			select {
-			case c := <-l.incoming:
-				c.Close()
-			default:
-				return
-			}
-		}
-	})
+	l.once.Do(l.close)
 	return nil
+}
+
+func (l *Listener) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), registerTimeout)
+	defer cancel()
+	l.withdraw(ctx, closing) // first: nobody should dial what will refuse
+	l.census.refuse(true)
+	l.census.await(answeredTimeout)
+	close(l.closed)
+	n := l.node
+	l.registering.Lock()
+	n.services.Remove(l.rules...)
+	l.registering.Unlock()
+	if len(l.incoming) > 0 {
+		n.wg.Go(l.resetLeft)
+	}
+	n.mu.Lock()
+	if n.listeners[l.name] == l {
+		delete(n.listeners, l.name)
+	}
+	n.mu.Unlock()
+}
+
+const (
+	// answeredTimeout bounds how long Close waits for the rest of handshakes.
+	answeredTimeout = time.Second
+	// leftTimeout is how long connections may be accepted after Close.
+	leftTimeout = time.Second
+)
+
+// resetLeft ends the connections that nobody accepts.
+func (l *Listener) resetLeft() {
+	timer := time.NewTimer(leftTimeout)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.node.quit:
+	}
+	for {
+		select {
+		case c := <-l.incoming:
+			c.Close()
+		default:
+			return
+		}
+	}
 }
 
 // Addr returns the listener's *Addr.
 func (l *Listener) Addr() net.Addr { return &l.addr }
 
-// offer queues an established connection. It reports false when the backlog is
-// full or the listener closed.
+// offer queues an established connection. It reports false when there is no
+// room or the listener closed.
 func (l *Listener) offer(k *link) bool {
 	select {
 	case <-l.closed:
@@ -188,7 +225,7 @@ func (l *Listener) offer(k *link) bool {
 	}
 }
 
-func (l *Listener) full() bool { return len(l.incoming) == cap(l.incoming) }
+func (l *Listener) full() bool { return len(l.incoming) >= l.backlog }
 
 // inbox is where datagrams for the listener go, nil for streams.
 func (l *Listener) inbox() *inbox {

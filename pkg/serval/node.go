@@ -62,7 +62,8 @@ type Node struct {
 	listeners map[sal.Name]*Listener
 	links     map[*link]struct{}
 	byToken   map[[16]byte]*link // by what the peer would reset it with
-	closing   bool
+	closing   bool               // Close has begun: it serves nothing new
+	closed    bool               // and takes no connections
 }
 
 // target is where a rule of the service table sends a first packet: to a
@@ -141,26 +142,35 @@ const closeTimeout = 3 * time.Second
 func (n *Node) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return n.Shutdown(ctx)
+	return n.end(ctx, (*Listener).Close)
 }
 
-// Shutdown is Close with the caller's patience instead of 3 seconds.
+// Shutdown is Close that lets the connections to what the node serves come to
+// their end first, as Listener.Drain does, until ctx ends.
 func (n *Node) Shutdown(ctx context.Context) error {
+	return n.end(ctx, func(l *Listener) error {
+		l.Drain(ctx, nil) // its error is that ctx ended
+		return l.Close()
+	})
+}
+
+func (n *Node) end(ctx context.Context, retire func(*Listener) error) error {
 	n.mu.Lock()
 	if n.closing {
 		n.mu.Unlock()
 		return nil
 	}
 	n.closing = true
-	close(n.quit)
-	var ls []*Listener
-	for _, l := range n.listeners {
-		ls = append(ls, l)
-	}
 	n.mu.Unlock()
-	for _, l := range ls {
-		l.Close()
+	var retiring sync.WaitGroup
+	for _, l := range n.Listeners() {
+		retiring.Go(func() { retire(l) })
 	}
+	retiring.Wait()
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	close(n.quit)
 	n.drain(ctx)
 	for _, l := range n.allLinks() {
 		l.abort(flowset.ResetShutdown, "the peer's node is shutting down")
@@ -212,7 +222,7 @@ func (n *Node) allLinks() []*link {
 func (n *Node) addLink(l *link) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closing {
+	if n.closed {
 		return errNodeClosed
 	}
 	n.links[l] = struct{}{}

@@ -36,15 +36,23 @@ var _ net.PacketConn = (*PacketConn)(nil)
 
 // ListenPacket makes this node an instance of a datagram service.
 func (n *Node) ListenPacket(service string) (*PacketConn, error) {
+	return n.listenPacket(context.Background(), ListenConfig{}, service)
+}
+
+func (n *Node) listenPacket(ctx context.Context, lc ListenConfig, service string) (*PacketConn, error) {
 	p := &PacketConn{node: n, inbox: newInbox(),
 		dialled: make(map[string]*outgoing), accepted: make(map[sal.FlowID]*link)}
-	l, err := n.listen(service, p)
+	l, err := n.listen(ctx, lc, service, p)
 	if err != nil {
 		return nil, err
 	}
 	p.listener = l
 	return p, nil
 }
+
+// Listener returns the instance's listener, to change or drain it. Connections
+// to it come to the PacketConn.
+func (p *PacketConn) Listener() *Listener { return p.listener }
 
 // adopt takes an accepted datagram connection.
 func (p *PacketConn) adopt(l *link) {

@@ -39,6 +39,9 @@ func (n *Node) candidates(ctx context.Context, name sal.Name, w choice) ([]candi
 		case servicetable.Forward:
 			found = append(found, resolver.Instance{Service: name, Addrs: r.Target.addrs, Priority: r.Priority, Weight: int(r.Weight)})
 		case servicetable.Demux:
+			if r.Target.listener.census.refuses() {
+				continue
+			}
 			found = append(found, resolver.Instance{Service: name, Node: n.ID(), Addrs: n.sockets.addrs()})
 		case servicetable.Drop:
 			return nil, because(ErrRefused, "a rule of this node's service table drops %v", name)

@@ -193,7 +193,7 @@ func TestTamperedHeader(t *testing.T) {
 // impostor makes a node serve a name without its own check of the right to.
 func impostor(t *testing.T, n *Node, service string) {
 	t.Helper()
-	ln := &Listener{node: n, name: sal.MustParseName(service), incoming: make(chan *Conn, 8), closed: make(chan struct{})}
+	ln := &Listener{node: n, name: sal.MustParseName(service), backlog: 8, incoming: make(chan *Conn, 8), closed: make(chan struct{})}
 	must(t, n.addListener(ln))
 }
 

@@ -1,0 +1,130 @@
+package serval
+
+import (
+	"context"
+	"time"
+)
+
+// farewell is how long an instance that was withdrawn still takes connections:
+// diallers who found it just before need not go elsewhere.
+const farewell = 300 * time.Millisecond
+
+// Suspend withdraws the instance for a while and refuses new connections, as for
+// a server that has failed its health check; those it has go on. Resume ends it.
+// If the withdrawal cannot be made known, that is the error, and new connections
+// are refused all the same.
+func (l *Listener) Suspend(ctx context.Context) error {
+	err := l.withdraw(ctx, suspended)
+	l.census.refuse(true)
+	return l.retired("suspend", err)
+}
+
+// Resume ends Suspend: the instance is registered again, unless it is drained.
+func (l *Listener) Resume(ctx context.Context) error {
+	return l.retired("resume", l.restore(ctx, suspended))
+}
+
+// Drain withdraws the instance, still takes for a moment the connections of those
+// who have found it already, refuses new ones from then on, and returns when the
+// last connection has ended that it accepted; progress, if not nil, hears how
+// many are left. If ctx ends first, that is the error, and the listener stays as
+// it is until Undrain or Close.
+func (l *Listener) Drain(ctx context.Context, progress func(left int)) error {
+	registered := l.isRegistered()
+	if err := l.withdraw(ctx, drained); err != nil {
+		if l.isClosed() {
+			return l.retired("drain", err)
+		}
+		l.node.log.Info("the withdrawal could not be made known", "service", l.name, "error", err)
+	}
+	if registered {
+		pause(ctx, farewell)
+	}
+	l.refuseIfHeld()
+	return l.retired("drain", l.waitUnused(ctx, progress))
+}
+
+// Undrain ends Drain: the instance is registered again, unless it is suspended.
+func (l *Listener) Undrain(ctx context.Context) error {
+	return l.retired("undrain", l.restore(ctx, drained))
+}
+
+func (l *Listener) retired(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &OpError{Op: op, Service: l.name.String(), Err: err}
+}
+
+func (l *Listener) isRegistered() bool {
+	l.registering.Lock()
+	defer l.registering.Unlock()
+	return l.lease != nil
+}
+
+func (l *Listener) isClosed() bool {
+	l.registering.Lock()
+	defer l.registering.Unlock()
+	return l.held&closing != 0
+}
+
+// refuseIfHeld refuses connections, unless the listener has been restored
+// meanwhile.
+func (l *Listener) refuseIfHeld() {
+	l.registering.Lock()
+	defer l.registering.Unlock()
+	if l.held != 0 {
+		l.census.refuse(true)
+	}
+}
+
+// Retired reports whether the instance is withdrawn now, by Suspend, Drain or
+// Close.
+func (l *Listener) Retired() bool {
+	l.registering.Lock()
+	defer l.registering.Unlock()
+	return l.held != 0
+}
+
+// Connections returns how many connections came in by this listener and are not
+// over, those that wait for Accept and those being opened included.
+func (l *Listener) Connections() int {
+	left := l.census.answered()
+	for _, k := range l.node.allLinks() {
+		if k.listener == l && !(k.closed.Load() && k.drained()) {
+			left++
+		}
+	}
+	return left
+}
+
+// waitUnused waits until there is no connection any more.
+func (l *Listener) waitUnused(ctx context.Context, progress func(left int)) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for last := -1; ; {
+		left := l.Connections()
+		if left != last && progress != nil {
+			progress(left)
+		}
+		last = left
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// pause waits for a time or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
