@@ -14,6 +14,10 @@ const (
 	halfOpenLife = 5 * time.Second        // from SYN to OPEN
 	firstRetry   = 250 * time.Millisecond // of the SYN-ACK; doubles each time
 	maxRetries   = 3
+
+	// copyAfter is how long the OPEN of a dialler behind routers has to come
+	// before a copy of the SYN-ACK goes through them too.
+	copyAfter = 10 * time.Millisecond
 )
 
 // synKey tells SYNs apart.
@@ -36,12 +40,15 @@ type half struct {
 	e           keypair
 	state       symmetric // after message 2
 	created     time.Time
+	router      netip.AddrPort // see Offer.Router
+	ticket      [8]byte        // in the SYN-ACK that went straight to the dialler
 
 	packet   []byte // the SYN-ACK; nil while it is being made
 	busy     bool   // an OPEN is being worked out
 	proved   bool   // a cookie showed that the dialler is at its address
 	received int    // bytes of SYNs
 	sent     int    // bytes of SYN-ACKs
+	copied   bool   // through the routers
 	next     time.Time
 	retries  int
 	index    int // in the table's heap
@@ -50,11 +57,33 @@ type half struct {
 // spend returns the SYN-ACK, or nil if it may not be sent: before an address has
 // proved itself, all answers to it together stay within the limit.
 func (h *half) spend() []byte {
-	if h.sent+len(h.packet) > sal.AmplificationLimit*h.received && !h.proved {
+	if !h.afford(len(h.packet)) {
 		return nil
 	}
-	h.sent += len(h.packet)
 	return h.packet
+}
+
+func (h *half) afford(n int) bool {
+	if h.sent+n > sal.AmplificationLimit*h.received && !h.proved {
+		return false
+	}
+	h.sent += n
+	return true
+}
+
+// again returns what to send after a timer: the SYN-ACK, or nil. A forwarded SYN
+// is first answered once more through the routers. Nothing else is repeated to an
+// address that nobody but them vouches for: the dialler repeats its SYN.
+func (h *half) again() (pkt []byte, back bool) {
+	switch {
+	case !h.router.IsValid():
+		return h.spend(), false
+	case !h.copied && h.afford(len(h.packet)+sal.MaxBack):
+		return h.packet, true
+	case h.proved:
+		return h.spend(), false
+	}
+	return nil, false
 }
 
 // table holds the half-open connections, bounded, and fair to the networks that
@@ -113,7 +142,11 @@ func (t *table) ready(h *half, flow sal.FlowID, packet []byte, now time.Time) er
 	}
 	h.flow = flow
 	t.byFlow[flow] = h
-	t.schedule(h, now.Add(firstRetry))
+	if h.router.IsValid() {
+		t.schedule(h, now.Add(copyAfter))
+	} else {
+		t.schedule(h, now.Add(firstRetry))
+	}
 	return nil
 }
 
@@ -188,6 +221,7 @@ type Resend struct {
 	Flow   sal.FlowID // this end's
 	To     netip.AddrPort
 	Packet []byte
+	Back   bool // through the routers that the SYN came through; without its extensions
 }
 
 // Deadline returns when Timeout has something to do, the zero time if never. It
@@ -205,7 +239,7 @@ func (r *Responder) Deadline() time.Time {
 }
 
 // Timeout returns the SYN-ACKs to send again (250, 750 and 1750 ms after the
-// first) and the flow IDs whose handshakes were given up, after 5 s or to make
+// first; of a forwarded SYN 10 ms after it, through the routers) and the flow IDs whose handshakes were given up, after 5 s or to make
 // room in a full table, for the caller's flow table.
 func (r *Responder) Timeout(now time.Time) (again []Resend, gone []sal.FlowID) {
 	r.mu.Lock()
@@ -217,8 +251,14 @@ func (r *Responder) Timeout(now time.Time) (again []Resend, gone []sal.FlowID) {
 			t.drop(h)
 			continue
 		}
-		if pkt := h.spend(); pkt != nil {
-			again = append(again, Resend{Flow: h.flow, To: h.key.from, Packet: pkt})
+		pkt, back := h.again()
+		if pkt != nil {
+			again = append(again, Resend{Flow: h.flow, To: h.key.from, Packet: pkt, Back: back})
+		}
+		if h.router.IsValid() && !h.copied {
+			h.copied = true
+			t.schedule(h, h.created.Add(firstRetry))
+			continue
 		}
 		h.retries++
 		t.schedule(h, now.Add(firstRetry<<h.retries))

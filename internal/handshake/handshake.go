@@ -21,6 +21,7 @@ package handshake
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/serval-net/serval/internal/seal"
 	"github.com/serval-net/serval/pkg/identity"
@@ -61,6 +62,13 @@ type Session struct {
 	SendSecret [32]byte // for seal.NewSealer
 	RecvSecret [32]byte // for seal.NewOpener
 	JoinSecret [32]byte // authenticates flows that join later; the same at both ends
+
+	// Router is, at the dialler, the first service router on the way of the SYN as
+	// the instance says, zero if it says nothing. Hearsay, at the instance, means
+	// that the SYN was forwarded and that the dialler has not shown that it
+	// receives where the routers say it is.
+	Router  netip.AddrPort
+	Hearsay bool
 
 	// Binding is the hash of the whole handshake, the same at both ends and of
 	// no other connection. It is not secret.

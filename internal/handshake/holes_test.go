@@ -230,7 +230,7 @@ func TestWrongCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := i.write(&state, ack.Source, re)
+	open, err := i.write(&state, ack.Source, re, [8]byte{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,8 @@ func (i *Initiator) HandleSYNACK(now time.Time, pkt []byte) (*Session, []byte, e
 	if err != nil {
 		return nil, nil, err
 	}
-	open, err := i.write(&state, ack.Source, re)
+	via, _ := ack.Extensions.Via()
+	open, err := i.write(&state, ack.Source, re, via.Ticket)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,7 +127,8 @@ func (i *Initiator) HandleSYNACK(now time.Time, pkt []byte) (*Session, []byte, e
 			MaxDatagram: p.maxDatagram,
 			ResetToken:  p.resetToken,
 		},
-		Suite: suite(ack.AES),
+		Suite:  suite(ack.AES),
+		Router: via.Router,
 	}
 	s.finish(&state, true)
 	return s, open, nil
@@ -179,7 +181,7 @@ func (i *Initiator) judge(p *payload, static *[keyLen]byte, now time.Time) (iden
 }
 
 // write makes the OPEN packet with message 3.
-func (i *Initiator) write(state *symmetric, to sal.FlowID, re *[keyLen]byte) ([]byte, error) {
+func (i *Initiator) write(state *symmetric, to sal.FlowID, re *[keyLen]byte, ticket [8]byte) ([]byte, error) {
 	s := staticKeypair(i.id.Static())
 	msg := state.seal(nil, s.public[:])
 	if err := s.agree(state, re); err != nil {
@@ -190,6 +192,9 @@ func (i *Initiator) write(state *symmetric, to sal.FlowID, re *[keyLen]byte) ([]
 		maxDatagram: i.params.MaxDatagram,
 		service:     i.service.Path(),
 		chain:       i.id.Chain(),
+	}
+	if ticket != ([8]byte{}) {
+		p.ticket = ticket[:]
 	}
 	msg = state.seal(msg, p.append(nil))
 	open := sal.Open{Flow: to, Noise: msg}

@@ -13,15 +13,18 @@ import (
 //
 //	reset token 16 | longest datagram u16 | service u8 length + text
 //	| chain u16 length + certificates | header u8 length + bytes
+//	| ticket u8 length + bytes
 //
 // Header repeats the clear fields of the packet around it, which are not part
-// of the transcript otherwise. What follows is for later versions.
+// of the transcript otherwise. The ticket may be missing. What follows is for
+// later versions.
 type payload struct {
 	resetToken  [16]byte
 	maxDatagram uint16
 	service     string // the instance's: what it serves; the dialler's: what it dials
 	chain       []byte
 	header      []byte
+	ticket      []byte // the dialler's: of the VIA extension of the SYN-ACK
 }
 
 func (p *payload) append(b []byte) []byte {
@@ -32,18 +35,23 @@ func (p *payload) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, uint16(len(p.chain)))
 	b = append(b, p.chain...)
 	b = append(b, byte(len(p.header)))
-	return append(b, p.header...)
+	b = append(b, p.header...)
+	if len(p.ticket) > 0 {
+		b = append(append(b, byte(len(p.ticket))), p.ticket...)
+	}
+	return b
 }
 
 // parsePayload returns slices of b. The text of a service is parsed by name.
 func parsePayload(b []byte) (p payload, ok bool) {
 	s := cryptobyte.String(b)
-	var service, chain, header cryptobyte.String
+	var service, chain, header, ticket cryptobyte.String
 	ok = s.CopyBytes(p.resetToken[:]) && s.ReadUint16(&p.maxDatagram) &&
 		s.ReadUint8LengthPrefixed(&service) &&
 		s.ReadUint16LengthPrefixed(&chain) && len(chain) <= identity.MaxChain &&
-		s.ReadUint8LengthPrefixed(&header)
-	p.service, p.chain, p.header = string(service), chain, header
+		s.ReadUint8LengthPrefixed(&header) &&
+		(s.Empty() || s.ReadUint8LengthPrefixed(&ticket))
+	p.service, p.chain, p.header, p.ticket = string(service), chain, header, ticket
 	return p, ok
 }
 

@@ -1,6 +1,8 @@
 package handshake
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"net/netip"
@@ -16,6 +18,10 @@ type Offer struct {
 	Service sal.Name          // as the listener is named; may be a wildcard
 	NewFlow func() sal.FlowID // makes this end's flow ID: random, not in use
 	Params  Params            // of this end; Datagram follows the SYN
+
+	// Router, unless zero, says that the SYN was forwarded: the first router on
+	// its way, as the next hop saw it. Where the SYN came from is then hearsay.
+	Router netip.AddrPort
 }
 
 // Responder is the answering end of all handshakes of a node. It is safe for
@@ -47,9 +53,9 @@ func NewResponder(cfg Config) *Responder {
 	}
 }
 
-// HandleSYN answers a SYN that came from an address, on a listener's behalf. The
-// reply, if not nil, goes back to that address: a SYN-ACK, the same again for a
-// repeated SYN, or a COOKIE. Opened says that the SYN was new and now waits for
+// HandleSYN answers a SYN that came from an address, or was forwarded for it, on a
+// listener's behalf. The reply, if not nil, goes back to that address: a SYN-ACK,
+// the same again for a repeated SYN, or a COOKIE. Opened says that the SYN was new and now waits for
 // its OPEN on the flow ID that the offer made; if it made one and opened is
 // false, the flow ID is free again. The error is that of sal.ParseSYN, ErrForged
 // for a SYN nobody can answer, or ErrBusy.
@@ -74,7 +80,8 @@ func (r *Responder) HandleSYN(now time.Time, pkt []byte, from netip.AddrPort, o 
 		c := sal.Cookie{Flow: syn.Flow, Echo: syn.Echo(), Cookie: r.cookies.make(now, key)}
 		return c.Append(nil), false, nil
 	}
-	h := &half{key: key, service: o.Service, params: o.Params, created: now, received: len(pkt), proved: proved}
+	h := &half{key: key, service: o.Service, params: o.Params, created: now, received: len(pkt), proved: proved,
+		router: o.Router}
 	r.mu.Lock()
 	reply, known = r.table.again(key, 0) // another copy may have come in meanwhile
 	admitted := !known && r.table.admit(h)
@@ -128,6 +135,11 @@ func (r *Responder) answer(h *half, syn *sal.SYN, flow sal.FlowID) ([]byte, erro
 		header:      ack.AppendPrologue(nil),
 	}
 	ack.Noise = state.seal(msg, p.append(nil))
+	if h.router.IsValid() {
+		rand.Read(h.ticket[:]) // never fails
+		v := sal.AppendVia(nil, sal.Via{Router: h.router, Ticket: h.ticket})
+		ack.Extensions, _ = sal.Extensions(nil).Add(sal.ExtVia, v) // never fails
+	}
 	h.e, h.state = e, state
 	h.peerFlow, h.peerService = syn.Flow, syn.Service
 	h.peerParams = Params{Window: syn.Window, Datagram: syn.Datagram, Key: syn.Service.Key()}
@@ -198,6 +210,7 @@ func (r *Responder) complete(h *half, msg []byte, now time.Time) (*Session, erro
 		Remote:  h.peerFlow,
 		Suite:   h.suite,
 	}
+	s.Hearsay = h.router.IsValid() && !hmac.Equal(p.ticket, h.ticket[:])
 	s.PeerParams = h.peerParams
 	s.PeerParams.MaxDatagram, s.PeerParams.ResetToken = p.maxDatagram, p.resetToken
 	s.finish(&state, false)
