@@ -19,6 +19,7 @@ var rank = map[string]int{
 	"pkg/identity":      1,
 	"pkg/flowtable":     1,
 	"pkg/servicetable":  1,
+	"internal/hook":     1,
 	"internal/underlay": 1,
 	"internal/unixsock": 1,
 	"internal/netstack": 1,
