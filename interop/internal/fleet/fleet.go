@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package fleet runs a Serval cluster of real processes on this host: servald for
 // each of its hosts, which are addresses of the loopback interface, and programs
 // that use them.

@@ -1,3 +1,5 @@
+//go:build unix
+
 package fleet
 
 import (
@@ -31,11 +33,9 @@ type Process struct {
 func Start(ctx context.Context, name string, env []string, args ...string) (*Process, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), env...)
-	return StartCommand(name, cmd)
-}
-
-// StartCommand starts a command whose output nobody has taken.
-func StartCommand(name string, cmd *exec.Cmd) (*Process, error) {
+	// What it starts ends with it: nginx has workers.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	p := &Process{Name: name, cmd: cmd, done: make(chan struct{}), lines: printed.By(name)}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -86,7 +86,7 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Kill ends the program with SIGKILL, as a crash would, and waits.
 func (p *Process) Kill() {
-	p.cmd.Process.Kill()
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
 }
 
