@@ -120,15 +120,21 @@ func TestSlowWriter(t *testing.T) {
 	}
 }
 
+// busyBulk is bulk in full swing over two links between busy machines.
+func busyBulk(seed uint64, mode Mode) *net {
+	n := roads(seed*11+1, bucketRoad, bucketRoad)
+	n.a.conn.SetMode(mode)
+	n.crowd(seed, 4*ms, 0)
+	n.a.bulk(0)
+	n.settle(1000*ms + time.Duration(seed*37)*ms)
+	return n
+}
+
 // TestRedundantBusy: on busy machines, too, the flows keep together.
 func TestRedundantBusy(t *testing.T) {
 	long(t)
 	for seed := range uint64(10) {
-		n := roads(seed*11+1, bucketRoad, bucketRoad)
-		n.a.conn.SetMode(ModeRedundant)
-		n.crowd(seed, 4*ms, 0)
-		n.a.bulk(0)
-		n.settle(1000*ms + time.Duration(seed*37)*ms)
+		n := busyBulk(seed, ModeRedundant)
 		n.kill(int(seed%2), true)
 		n.run(n.now.Add(400*ms), never)
 		if n.b.gap > 10*ms {
@@ -143,11 +149,7 @@ func TestLinkGone(t *testing.T) {
 	long(t)
 	for _, mode := range []Mode{ModeAggregate, ModeFailover} {
 		for seed := range uint64(10) {
-			n := roads(seed*11+1, bucketRoad, bucketRoad)
-			n.a.conn.SetMode(mode)
-			n.crowd(seed, 4*ms, 0)
-			n.a.bulk(0)
-			n.settle(1000*ms + time.Duration(seed*37)*ms)
+			n := busyBulk(seed, mode)
 			n.kill(0, true)
 			n.at(n.now.Add(4*ms), func() {
 				n.a.conn.SetState(n.now, 0, Parked)

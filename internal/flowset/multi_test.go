@@ -176,7 +176,13 @@ func TestNoHarm(t *testing.T) {
 // TestPathFails: how long bytes stop coming when one of two paths does.
 func TestPathFails(t *testing.T) {
 	long(t)
+	const size = 40 << 20
 	fast := road{100e6, 20 * ms, nil}
+	linkDown := func(n *net) {
+		n.kill(0, true)
+		n.a.conn.SetState(n.now, 0, Parked)
+		n.a.pump()
+	}
 	for _, tc := range []struct {
 		name string
 		mode Mode
@@ -187,41 +193,29 @@ func TestPathFails(t *testing.T) {
 		{"blackhole of the second", ModeAggregate, func(n *net) { n.kill(1, true) }, 120 * ms},
 		{"blackhole forward", ModeAggregate, func(n *net) { n.fwd[0].dead = true }, 120 * ms},
 		{"blackhole backward", ModeAggregate, func(n *net) { n.back[0].dead = true }, 120 * ms},
-		{"link down", ModeAggregate, func(n *net) {
-			n.kill(0, true)
-			n.a.conn.SetState(n.now, 0, Parked)
-			n.a.pump()
-		}, 50 * ms},
+		{"link down", ModeAggregate, linkDown, 50 * ms},
 		{"link down, both know", ModeAggregate, func(n *net) {
-			n.kill(0, true)
-			n.a.conn.SetState(n.now, 0, Parked)
 			n.b.conn.SetState(n.now, 0, Parked)
-			n.a.pump()
+			linkDown(n)
 		}, 50 * ms},
 		{"failover, blackhole", ModeFailover, func(n *net) { n.kill(0, true) }, 120 * ms},
-		{"failover, link down", ModeFailover, func(n *net) {
-			n.kill(0, true)
-			n.a.conn.SetState(n.now, 0, Parked)
-			n.a.pump()
-		}, 50 * ms},
+		{"failover, link down", ModeFailover, linkDown, 50 * ms},
 		{"redundant, first", ModeRedundant, func(n *net) { n.kill(0, true) }, 10 * ms},
 		{"redundant, second", ModeRedundant, func(n *net) { n.kill(1, true) }, 10 * ms},
 	} {
-		for _, size := range []int{40 << 20} {
-			n := roads(1, fast, fast)
-			n.a.conn.SetMode(tc.mode)
-			n.b.conn.SetMode(tc.mode)
-			n.a.bulk(size)
-			n.b.sum = sha256.New()
-			n.settle(700 * ms)
-			tc.fail(n)
-			n.run(n.now.Add(20*time.Second), func() bool { return n.b.fin && n.a.conn.Sent() })
-			t.Logf("%-26s gap %v %s", tc.name, n.b.gap, n.debug())
-			if n.b.gap > tc.most {
-				t.Errorf("%s: a gap of %v, want %v", tc.name, n.b.gap, tc.most)
-			}
-			n.check(t, tc.name, size)
+		n := roads(1, fast, fast)
+		n.a.conn.SetMode(tc.mode)
+		n.b.conn.SetMode(tc.mode)
+		n.a.bulk(size)
+		n.b.sum = sha256.New()
+		n.settle(700 * ms)
+		tc.fail(n)
+		n.run(n.now.Add(20*time.Second), func() bool { return n.b.fin && n.a.conn.Sent() })
+		t.Logf("%-26s gap %v %s", tc.name, n.b.gap, n.debug())
+		if n.b.gap > tc.most {
+			t.Errorf("%s: a gap of %v, want %v", tc.name, n.b.gap, tc.most)
 		}
+		n.check(t, tc.name, size)
 	}
 }
 
