@@ -72,10 +72,8 @@ func run() error {
 	if ctx.Err() != nil {
 		return command.ErrInterrupted
 	}
-	if err := score.Write(flags.Out, results); err != nil {
+	if err := score.Report(flags.Out, results, all, targets); err != nil {
 		return err
 	}
-	score.Table(os.Stdout, results, all)
-	score.Targets(os.Stdout, results, targets)
 	return failures
 }

@@ -70,6 +70,16 @@ func Write[T any](name string, results []T) error {
 	return os.WriteFile(name, []byte(b.String()), 0o644)
 }
 
+// Report writes the results to a file, and prints them with the targets.
+func Report(name string, results []Result, systems []string, targets []Target) error {
+	if err := Write(name, results); err != nil {
+		return err
+	}
+	Table(os.Stdout, results, systems)
+	Targets(os.Stdout, results, targets)
+	return nil
+}
+
 // Table prints a line per case with all systems side by side: the median, and
 // with several runs the range.
 func Table(w io.Writer, results []Result, systems []string) {
