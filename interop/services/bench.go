@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/bench/score"
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/internal/fleet"
 	"github.com/serval-net/serval/interop/services/traffic"
 )
@@ -31,7 +32,7 @@ func (b *bench) measure(ctx context.Context, groups []group) (results []score.Re
 	var failures []error
 	start := time.Now()
 	for i, g := range groups {
-		values := map[string]map[string][]float64{}
+		values := score.Values{}
 		for n := range b.runs {
 			for _, system := range g.systems {
 				fmt.Fprintf(os.Stderr, "[%3.0fs] %d/%d %s, %s, run %d\n", time.Since(start).Seconds(), i+1, len(groups), g.rows[0].name, system, n+1)
@@ -46,19 +47,12 @@ func (b *bench) measure(ctx context.Context, groups []group) (results []score.Re
 					continue
 				}
 				for name, v := range got {
-					if values[name] == nil {
-						values[name] = map[string][]float64{}
-					}
-					values[name][system] = append(values[name][system], v)
+					values.Add(name, system, v)
 				}
 			}
 		}
 		for _, r := range g.rows {
-			for _, system := range g.systems {
-				if v := values[r.name][system]; len(v) > 0 {
-					results = append(results, score.Summarise(r.name, system, r.unit, v))
-				}
-			}
+			results = append(results, values.Results(r.name, r.unit, g.systems)...)
 		}
 	}
 	return results, errors.Join(failures...)
@@ -138,9 +132,7 @@ func (s *site) known(ctx context.Context, n int) error {
 		if err == nil && strings.Count(out, `"`+service+`"`) >= n {
 			return nil
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
+		if command.Pause(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("the client's host does not know %d instances: %v\n%s", n, err, out)
 		}
 	}
