@@ -59,6 +59,9 @@ type Instance struct {
 	// that it answers for every key.
 	Keys []sal.KeyPrefix
 
+	// Suspect says that it did not answer others lately, as the resolver heard.
+	Suspect bool
+
 	// Version orders what is known of one instance: the larger is the later.
 	Version uint64
 

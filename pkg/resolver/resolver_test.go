@@ -100,17 +100,6 @@ func TestSort(t *testing.T) {
 	}
 }
 
-func TestHealthIsBounded(t *testing.T) {
-	var h Health
-	for i := range 3 * maxSuspects {
-		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), uint16(1+i>>16))
-		h.Report(Instance{Addrs: []netip.AddrPort{a}}, false, time.Now())
-	}
-	if n := len(h.suspect); n > maxSuspects {
-		t.Errorf("%d suspects are kept", n)
-	}
-}
-
 type fake struct {
 	found []Instance
 	err   error

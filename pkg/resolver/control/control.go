@@ -40,6 +40,7 @@ type Instance struct {
 	Load     float64          `json:"load,omitempty"`
 	Balance  resolver.Balance `json:"balance,omitzero"`
 	Keys     []sal.KeyPrefix  `json:"keys,omitempty"`
+	Suspect  bool             `json:"suspect,omitempty"`
 	Version  uint64           `json:"version,omitempty"`
 	Expires  time.Time        `json:"expires,omitzero"`
 }
@@ -54,7 +55,7 @@ func encodeInstances(list []resolver.Instance) []Instance {
 
 func encodeInstance(in resolver.Instance) Instance {
 	out := Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority,
-		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Version: in.Version, Expires: in.Expires}
+		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Suspect: in.Suspect, Version: in.Version, Expires: in.Expires}
 	if in.Node != (identity.NodeID{}) {
 		out.Node = in.Node.String()
 	}
@@ -63,7 +64,7 @@ func encodeInstance(in resolver.Instance) Instance {
 
 func (in Instance) decode() (out resolver.Instance, err error) {
 	out = resolver.Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority,
-		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Version: in.Version, Expires: in.Expires}
+		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Suspect: in.Suspect, Version: in.Version, Expires: in.Expires}
 	if in.Node != "" {
 		out.Node, err = identity.ParseNodeID(in.Node)
 	}

@@ -119,6 +119,10 @@ func TestRegisterResolveWithdraw(t *testing.T) {
 			t.Errorf("found %+v", in)
 		}
 	}
+	s.Directory.Report(resolver.Instance{Node: id.Node()}, false)
+	if found, err := c.Resolve(ctx, web); err != nil || !found[0].Suspect {
+		t.Errorf("others did not get an answer: found %+v, %v", found, err)
+	}
 	for range 2 {
 		if err := lease.Close(ctx); err != nil {
 			t.Error(err)
