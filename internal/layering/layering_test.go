@@ -15,6 +15,7 @@ const module = "github.com/serval-net/serval/"
 // Those of equal rank do not know each other.
 var rank = map[string]int{
 	"pkg/sal":           0,
+	"internal/due":      0,
 	"internal/seal":     1,
 	"pkg/identity":      1,
 	"pkg/flowtable":     1,

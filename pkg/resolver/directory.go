@@ -1,57 +1,91 @@
 package resolver
 
 import (
+	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
+	"hash/maphash"
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/internal/due"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
-// Limits of a Directory.
+// MaxRecords and MaxRecordsPerNode are what a Directory holds unless SetLimits
+// says something else.
 const (
-	MaxRecords        = 8192 // in all, some 8 MB
+	MaxRecords        = 8192 // some 10 MB
 	MaxRecordsPerNode = 256
 )
 
+// Limits bound a Directory. A record takes some 1,300 bytes of memory.
+type Limits struct {
+	// Records is how many there may be in all; 0 means MaxRecords.
+	Records int
+
+	// PerNode is how many of them may be of one node; 0 means MaxRecordsPerNode.
+	PerNode int
+}
+
 // Directory holds the records of a cluster in memory and resolves from them.
 // What was withdrawn or has expired is remembered until no copy of it would be
-// accepted any more, so that a late one does not bring it back. All methods are
-// safe for concurrent use.
+// accepted any more, so that a late one does not bring it back. Nothing that it
+// does takes longer because it holds more, except to list them all. All methods
+// are safe for concurrent use.
 type Directory struct {
 	cluster *identity.Cluster
 	health  Health
+	seed    maphash.Seed
 
 	mu       sync.RWMutex
-	services map[sal.Name]map[identity.NodeID]*held
-	sums     map[[32]byte]struct{} // of every record held
+	limits   Limits
+	services map[sal.Name]*held    // the first of the instances of each
+	held     map[instanceKey]*held // every record
+	known    map[uint64]*held      // every record, by a hash of its bytes
 	perNode  map[identity.NodeID]int
-	watchers map[chan struct{}]struct{}
+	due      *due.Queue[*held]
+	changes  changes
+	watchers map[chan struct{}]bool // true for those that care for changes only
 }
-
-// held is a record, how long its instance is known and when it is forgotten.
-type held struct {
-	*Record
-	live, until time.Time
-	ended       bool // it is known that live has passed
-}
-
-func (h *held) isLive(now time.Time) bool { return !h.Withdrawn && now.Before(h.live) }
 
 // NewDirectory returns an empty directory of the cluster.
 func NewDirectory(cluster *identity.Cluster) *Directory {
-	return &Directory{
+	d := &Directory{
 		cluster:  cluster,
-		services: make(map[sal.Name]map[identity.NodeID]*held),
-		sums:     make(map[[32]byte]struct{}),
+		seed:     maphash.MakeSeed(),
+		services: make(map[sal.Name]*held),
+		held:     make(map[instanceKey]*held),
+		known:    make(map[uint64]*held),
 		perNode:  make(map[identity.NodeID]int),
-		watchers: make(map[chan struct{}]struct{}),
+		due:      due.New(func(h *held) *int { return &h.place }),
+		watchers: make(map[chan struct{}]bool),
 	}
+	d.changes.init()
+	d.SetLimits(Limits{})
+	return d
+}
+
+// SetLimits sets other limits. What is held already stays, though it be more.
+func (d *Directory) SetLimits(l Limits) {
+	if l.Records <= 0 {
+		l.Records = MaxRecords
+	}
+	if l.PerNode <= 0 {
+		l.PerNode = MaxRecordsPerNode
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.limits = l
+}
+
+// Limits returns the limits in force.
+func (d *Directory) Limits() Limits {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.limits
 }
 
 // ErrFull is what errors are that reject a record for want of room.
@@ -60,97 +94,107 @@ var ErrFull = errors.New("resolver: the directory is full")
 // Add verifies a record and takes it in. It returns the record if it is news,
 // nil if it is known already or older than what is known.
 func (d *Directory) Add(raw []byte, now time.Time) (*Record, error) {
-	sum := sha256.Sum256(raw)
-	d.mu.RLock()
-	_, known := d.sums[sum]
-	d.mu.RUnlock()
-	if known {
+	sum := maphash.Bytes(d.seed, raw)
+	if d.knows(raw, sum) {
 		return nil, nil // most of gossip is repetition; spare the signatures
 	}
 	r, err := ParseRecord(raw, d.cluster, now)
 	if err != nil {
 		return nil, err
 	}
-	news, err := d.add(r, sum, now)
+	news, changed, err := d.add(r, sum, now)
 	if !news {
 		return nil, err
 	}
 	if !r.Withdrawn {
 		d.health.Report(r.Instance(now), true, now) // it is alive enough to sign
 	}
-	d.notify()
+	d.notify(changed)
 	return r, nil
 }
 
-func (d *Directory) add(r *Record, sum [32]byte, now time.Time) (bool, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	old := d.services[r.Service][r.Node]
-	switch {
-	case old != nil && !r.supersedes(old.Record):
-		return false, nil
-	case old != nil:
-		r.renews = old.isLive(now) && !r.Withdrawn && slices.Equal(old.Addrs, r.Addrs)
-		d.remove(old)
-	case len(d.sums) >= MaxRecords:
-		return false, fmt.Errorf("%w: it holds %d records", ErrFull, MaxRecords)
-	case d.perNode[r.Node] >= MaxRecordsPerNode:
-		return false, fmt.Errorf("%w: node %s has %d records", ErrFull, r.Node.Short(), MaxRecordsPerNode)
-	}
-	// Clocks differ, so the TTL counts from when the record came, but not for
-	// longer than one that comes now would be accepted.
-	h := &held{Record: r, live: now.Add(r.TTL), until: r.Issued.Add(r.TTL + clockSkew), ended: r.Withdrawn}
-	if h.until.Before(h.live) {
-		h.live = h.until
-	}
-	if d.services[r.Service] == nil {
-		d.services[r.Service] = make(map[identity.NodeID]*held)
-	}
-	d.services[r.Service][r.Node] = h
-	d.sums[sum] = struct{}{}
-	d.perNode[r.Node]++
-	return true, nil
+func (d *Directory) knows(raw []byte, sum uint64) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	h := d.known[sum]
+	return h != nil && bytes.Equal(h.raw, raw)
 }
 
-// remove forgets a record. The caller holds the lock.
-func (d *Directory) remove(h *held) {
-	delete(d.services[h.Service], h.Node)
-	if len(d.services[h.Service]) == 0 {
-		delete(d.services, h.Service)
+// add takes in a verified record. It reports whether it is news, and whether it
+// changes more than that an instance is known for longer.
+func (d *Directory) add(r *Record, sum uint64, now time.Time) (news, changed bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.held[instanceKey{r.Service, r.Node}]
+	switch {
+	case h != nil && !r.supersedes(h.Record):
+		return false, false, nil
+	case h != nil:
+		r.renews = h.isLive(now) && !r.Withdrawn && r.renewsOf(h.Record)
+		d.forgetSum(h)
+	case len(d.held) >= d.limits.Records:
+		return false, false, fmt.Errorf("%w: it holds %d records", ErrFull, len(d.held))
+	case d.perNode[r.Node] >= d.limits.PerNode:
+		return false, false, fmt.Errorf("%w: node %s has %d records", ErrFull, r.Node.Short(), d.perNode[r.Node])
+	default:
+		h = d.enter(r)
 	}
-	delete(d.sums, sha256.Sum256(h.raw))
-	if d.perNode[h.Node]--; d.perNode[h.Node] == 0 {
-		delete(d.perNode, h.Node)
+	was, wasLive := h.Record, h.listed()
+	h.take(r, sum, now)
+	d.known[sum] = h
+	d.due.Sooner(h, h.end(), now)
+	changed = wasLive != h.listed() || h.listed() && (r.Load != was.Load || !r.renewsOf(was))
+	if changed {
+		d.changes.note(h)
 	}
+	return true, changed, nil
 }
 
 // Expire forgets what is too old and returns when to call it next, the zero time
 // if nothing is left that gets old.
 func (d *Directory) Expire(now time.Time) (next time.Time) {
-	ended := false
-	d.mu.Lock()
-	for _, nodes := range d.services {
-		for _, h := range nodes {
-			end := h.live
-			if !h.ended && !now.Before(h.live) {
-				h.ended, ended = true, true
-			}
-			if h.ended {
-				end = h.until
-			}
-			switch {
-			case !now.Before(h.until):
-				d.remove(h)
-			case next.IsZero() || end.Before(next):
-				next = end
-			}
+	for more := true; more; {
+		var ended bool
+		ended, more, next = d.expire(now)
+		if ended {
+			d.notify(true)
 		}
 	}
-	d.mu.Unlock()
-	if ended {
-		d.notify()
-	}
 	return next
+}
+
+const (
+	// atOnce is how many records are looked at before others may have the lock.
+	atOnce = 512
+
+	// together is how long Expire lets what ends wait for what ends soon after.
+	// Nothing depends on it: whoever resolves looks at the time.
+	together = 10 * time.Millisecond
+)
+
+// expire deals with some records that are due.
+func (d *Directory) expire(now time.Time) (ended, more bool, next time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for range atOnce {
+		h, ok := d.due.Pop(now)
+		if !ok {
+			if next = d.due.Next(now); !next.IsZero() {
+				next = next.Add(together)
+			}
+			return ended, false, next
+		}
+		if h.listed() && !now.Before(h.live) {
+			h.ended, ended = true, true
+			d.changes.note(h)
+		}
+		if !now.Before(h.until) {
+			d.remove(h)
+		} else {
+			d.due.Set(h, h.end(), now) // it was renewed, or is remembered for some time
+		}
+	}
+	return ended, true, next
 }
 
 // Resolve implements Resolver.
@@ -168,7 +212,7 @@ func (d *Directory) Resolve(_ context.Context, service sal.Name) ([]Instance, er
 func (d *Directory) instances(name sal.Name, now time.Time) (found []Instance) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, h := range d.services[name] {
+	for h := d.services[name]; h != nil; h = h.nextHere {
 		if h.isLive(now) {
 			found = append(found, h.Instance(h.live))
 		}
@@ -182,14 +226,9 @@ func (d *Directory) Services(context.Context) ([]Instance, error) {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	var found []Instance
-	for name, nodes := range d.services {
-		if isNode(name) || isOwn(name) {
-			continue
-		}
-		for _, h := range nodes {
-			if h.isLive(now) {
-				found = append(found, h.Instance(h.live))
-			}
+	for _, h := range d.held {
+		if h.isLive(now) && !isHidden(h.Service) {
+			found = append(found, h.Instance(h.live))
 		}
 	}
 	return found, nil
@@ -201,11 +240,9 @@ func (d *Directory) Records() (all [][]byte) {
 	now := time.Now()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, nodes := range d.services {
-		for _, h := range nodes {
-			if h.Withdrawn || h.isLive(now) {
-				all = append(all, h.raw)
-			}
+	for _, h := range d.held {
+		if h.Withdrawn || h.isLive(now) {
+			all = append(all, h.raw)
 		}
 	}
 	return all
@@ -218,29 +255,4 @@ func (d *Directory) Report(in Instance, ok bool) { d.health.Report(in, ok, time.
 func (d *Directory) Publish(_ context.Context, record []byte) error {
 	_, err := d.Add(record, time.Now())
 	return err
-}
-
-// Watch returns a channel that receives after every change, or once for several
-// that are close together. Call stop when done.
-func (d *Directory) Watch() (changed <-chan struct{}, stop func()) {
-	c := make(chan struct{}, 1)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.watchers[c] = struct{}{}
-	return c, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.watchers, c)
-	}
-}
-
-func (d *Directory) notify() {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	for c := range d.watchers {
-		select {
-		case c <- struct{}{}:
-		default:
-		}
-	}
 }

@@ -98,8 +98,8 @@ func TestNoResurrection(t *testing.T) {
 				t.Fatalf("%d instances", n)
 			}
 		}
-		if len(d.services)+len(d.sums)+len(d.perNode) != 0 {
-			t.Errorf("left over: %v %v %v", d.services, d.sums, d.perNode)
+		if len(d.services)+len(d.held)+len(d.known)+len(d.perNode)+d.due.Len() != 0 || d.changes.root.newer != &d.changes.root {
+			t.Errorf("left over: %v %v %v %v", d.services, d.held, d.known, d.perNode)
 		}
 	})
 }
@@ -137,8 +137,8 @@ func TestDirectoryIsBounded(t *testing.T) {
 	}
 	reg.Service = sal.MustParseName("s0")
 	announce(t, d, reg) // renewing is no more records
-	if d.Records(); len(d.sums) != MaxRecordsPerNode || d.perNode[id.Node()] != MaxRecordsPerNode {
-		t.Errorf("%d records are held", len(d.sums))
+	if d.Records(); len(d.held) != MaxRecordsPerNode || d.perNode[id.Node()] != MaxRecordsPerNode {
+		t.Errorf("%d records are held", len(d.held))
 	}
 }
 

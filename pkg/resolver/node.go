@@ -28,6 +28,9 @@ func isNode(name sal.Name) bool { return strings.HasPrefix(name.Path(), nodePref
 // Directories find them, but do not list them.
 func isOwn(name sal.Name) bool { return strings.HasPrefix(name.Path(), "serval/") }
 
+// isHidden reports whether listers leave a name out.
+func isHidden(name sal.Name) bool { return isNode(name) || isOwn(name) }
+
 // mayRegister reports whether a node may make itself known under a name.
 func mayRegister(p *identity.Peer, name sal.Name) bool {
 	if isNode(name) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -65,7 +66,7 @@ type Record struct {
 func (r *Record) Raw() []byte { return r.raw }
 
 // Renews reports whether the record, as news from a Directory, says only that
-// what was known there goes on.
+// what was known there goes on, or how loaded it is.
 func (r *Record) Renews() bool { return r.renews }
 
 // Instance returns what the record says, known until the time given.
@@ -75,6 +76,13 @@ func (r *Record) Instance(until time.Time) Instance {
 		Load: r.Load, Balance: r.Balance, Keys: r.Keys,
 		Version: uint64(r.Issued.UnixNano()), Expires: until,
 	}
+}
+
+// renewsOf reports whether r says nothing new that is worth to hurry for: the load
+// changes all the time.
+func (r *Record) renewsOf(old *Record) bool {
+	return slices.Equal(r.Addrs, old.Addrs) && slices.Equal(r.Keys, old.Keys) &&
+		r.Weight == old.Weight && r.Priority == old.Priority && r.Balance == old.Balance
 }
 
 // supersedes reports whether r holds rather than other, a record of the same
