@@ -10,6 +10,7 @@ package mesh
 import (
 	"math/bits"
 	"net/netip"
+	"slices"
 )
 
 // Local is an address of this host that flows may use.
@@ -134,8 +135,7 @@ func Refuge(locals []Local, remotes []netip.AddrPort, have []Pair) []Local {
 		for i > 0 && scores[i-1] < s {
 			i--
 		}
-		out = append(out[:i], append([]Local{l}, out[i:]...)...)
-		scores = append(scores[:i], append([]int{s}, scores[i:]...)...)
+		out, scores = slices.Insert(out, i, l), slices.Insert(scores, i, s)
 	}
 	return out
 }
