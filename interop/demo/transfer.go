@@ -197,5 +197,5 @@ func (r *receiver) run(c io.Reader) {
 func (r *receiver) finish() (scenario.Record, uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.recorder.Finish(time.Now()), r.pattern.offset, r.err
+	return r.recorder.Finish(time.Now()), uint64(r.pattern.offset), r.err
 }

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/serval-net/serval/interop/internal/content"
 )
 
 // Now reads the machine's monotonic clock, which all processes share: times of
@@ -49,6 +51,12 @@ type Record struct {
 	Detail string
 }
 
+// The two directions of a connection carry different content.
+const (
+	seedUp   = 0x5e27a1
+	seedDown = 0xd0318
+)
+
 // recorder makes a Record. Sending, receiving and reporting may be concurrent.
 type recorder struct {
 	sendSeed, receiveSeed uint64
@@ -67,7 +75,7 @@ func newRecorder(sendSeed, receiveSeed uint64) *recorder {
 }
 
 // next fills b with what is to be sent next.
-func (r *recorder) next(b []byte) { fill(b, r.sendSeed, r.rec.Sent) }
+func (r *recorder) next(b []byte) { content.Fill(b, r.sendSeed, r.rec.Sent) }
 
 // sent notes that the connection took b.
 func (r *recorder) sent(b []byte) {
@@ -82,7 +90,7 @@ func (r *recorder) received(b []byte) {
 	now := Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := differs(b, r.scratch, r.receiveSeed, r.rec.Received); i >= 0 && r.rec.Wrong < 0 {
+	if i := content.Differs(b, r.scratch, r.receiveSeed, r.rec.Received); i >= 0 && r.rec.Wrong < 0 {
 		r.rec.Wrong = r.rec.Received + int64(i)
 	}
 	r.rec.Received += int64(len(b))

@@ -6,7 +6,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 )
@@ -81,26 +80,6 @@ func TestIdleAnswersTouches(t *testing.T) {
 		if got := c.touch(10 * time.Second); got.Answered != 40 || got.Error != "" {
 			t.Errorf("touched: %+v", got)
 		}
-	}
-}
-
-func TestDiffersFindsTheFirstWrongByte(t *testing.T) {
-	const size, at = 1001, 12345
-	b, scratch := make([]byte, size), make([]byte, size)
-	fill(b[:313], seedUp, at)
-	fill(b[313:], seedUp, at+313)
-	if i := differs(b, scratch, seedUp, at); i != -1 {
-		t.Fatalf("right content differs at %d", i)
-	}
-	for _, i := range []int{0, 500, size - 1} {
-		wrong := slices.Clone(b)
-		wrong[i] ^= 1
-		if got := differs(wrong, scratch, seedUp, at); got != i {
-			t.Errorf("byte %d is wrong, found %d", i, got)
-		}
-	}
-	if differs(b, scratch, seedDown, at) != 0 || differs(b, scratch, seedUp, at+8) != 0 {
-		t.Error("another stream or position passed for the same")
 	}
 }
 

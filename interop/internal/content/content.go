@@ -1,22 +1,15 @@
-//go:build linux
-
-package traffic
+// Package content is what streams carry whose receiver knows every byte.
+package content
 
 import (
 	"bytes"
 	"encoding/binary"
 )
 
-// The two directions of a connection carry different content.
-const (
-	seedUp   = 0x5e27a1
-	seedDown = 0xd0318
-)
-
-// fill writes the content that a stream has at position at into b. Content
-// depends on the position alone, in every bit: bytes that are lost, doubled or
+// Fill writes the content that a stream has at position at into b. Content depends
+// on the seed and the position alone, in every bit: bytes that are lost, doubled or
 // swapped show at once, and where.
-func fill(b []byte, seed uint64, at int64) {
+func Fill(b []byte, seed uint64, at int64) {
 	var word [8]byte
 	for i := 0; i < len(b); {
 		binary.LittleEndian.PutUint64(word[:], mix(seed<<40+uint64(at+int64(i))/8))
@@ -31,11 +24,12 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// differs returns the index of the first byte of b that is not the content at
-// position at, or -1.
-func differs(b, scratch []byte, seed uint64, at int64) int {
+// Differs returns the index of the first byte of b that is not the content at
+// position at, or -1. Scratch must be as long as b at least; it is
+// overwritten.
+func Differs(b, scratch []byte, seed uint64, at int64) int {
 	want := scratch[:len(b)]
-	fill(want, seed, at)
+	Fill(want, seed, at)
 	if bytes.Equal(b, want) {
 		return -1
 	}
