@@ -117,17 +117,17 @@ func (n *Node) openSYN(a *answer) {
 	if err != nil {
 		n.stats.malformed.Add(1)
 		if errors.Is(err, sal.ErrVersion) && syn.Flow != 0 {
-			n.refuse(a, &syn, sal.VersionMismatch)
+			n.refuse(a, &syn, sal.Refuse{Code: sal.VersionMismatch})
 		}
 		return
 	}
-	l, code := n.demux(&syn, len(a.pkt))
+	l, no := n.demux(&syn, len(a.pkt))
 	if l == nil {
-		n.refuse(a, &syn, code)
+		n.refuse(a, &syn, no)
 		return
 	}
 	if !l.census.enter() {
-		n.refuse(a, &syn, sal.ShuttingDown)
+		n.refuse(a, &syn, sal.Refuse{Code: sal.ShuttingDown})
 		return
 	}
 	h := &halfOpen{socket: a.socket, from: a.from, listener: l, since: time.Now()}
@@ -148,7 +148,7 @@ func (n *Node) openSYN(a *answer) {
 	}
 	if err != nil {
 		if errors.Is(err, handshake.ErrBusy) {
-			n.refuse(a, &syn, sal.Overloaded)
+			n.refuse(a, &syn, shed(1))
 		}
 		return
 	}
@@ -168,34 +168,34 @@ func (n *Node) prepare() {
 
 // demux looks a first packet's service up: a listener that has room, or why
 // there is none.
-func (n *Node) demux(syn *sal.SYN, size int) (*Listener, sal.RefuseCode) {
-	code := sal.NoService
+func (n *Node) demux(syn *sal.SYN, size int) (*Listener, sal.Refuse) {
+	no := sal.Refuse{Code: sal.NoService}
 	for set := range n.services.Matches(syn.Service) {
 		for _, r := range set.Rules() {
 			r.Count(size)
 			switch {
 			case r.Action == servicetable.Drop:
-				return nil, sal.NoService
+				return nil, sal.Refuse{Code: sal.NoService}
 			case r.Action != servicetable.Demux:
 				continue
 			case syn.Datagram != (r.Target.listener.packets != nil):
-				return nil, sal.NoService
+				return nil, sal.Refuse{Code: sal.NoService}
 			case r.Target.listener.census.refuses():
-				code = sal.ShuttingDown
+				no.Code = sal.ShuttingDown
 				continue
-			case r.Target.listener.full():
-				return nil, sal.Overloaded
+			case r.Target.listener.overloaded():
+				return nil, shed(r.Target.listener.load())
 			}
-			return r.Target.listener, 0
+			return r.Target.listener, sal.Refuse{}
 		}
 	}
-	return nil, code
+	return nil, no
 }
 
-func (n *Node) refuse(a *answer, syn *sal.SYN, code sal.RefuseCode) {
+func (n *Node) refuse(a *answer, syn *sal.SYN, no sal.Refuse) {
 	n.stats.refused.Add(1)
-	r := sal.Refuse{Flow: syn.Flow, Code: code, Echo: syn.Echo()}
-	b := r.Append(nil)
+	no.Flow, no.Echo = syn.Flow, syn.Echo()
+	b := no.Append(nil)
 	a.socket.Send(b, len(b), a.from)
 }
 

@@ -15,7 +15,9 @@ import (
 // attempt is one dial under way: it sends the same SYN to one candidate after
 // the other, the next when the last has been silent for TryNext or refused, and
 // takes the first that answers with a valid certificate for the name. Answers
-// of candidates asked earlier stay welcome: they race.
+// of candidates asked earlier stay welcome: they race. When all have declined, it
+// asks those again that are busy now, as late as they wish, and the resolver for
+// others.
 type attempt struct {
 	node *Node
 	name sal.Name
@@ -26,8 +28,10 @@ type attempt struct {
 	wait time.Duration // before the next
 	last error         // the last refusal or bad answer
 
+	stale time.Time // when first an instance turned out to be gone
+
 	asked    map[netip.AddrPort]*asked
-	declined map[netip.AddrPort]bool
+	declined declined
 	cookies  map[netip.AddrPort][]byte // SYNs with the cookie an instance wants
 
 	session *handshake.Session // of the winner
@@ -57,8 +61,15 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 	for {
 		select {
 		case <-timer.C:
-			if a.allDeclined() {
-				return a.last
+			if !a.anyLeft() {
+				wait, hope := a.hope(ctx)
+				if !hope {
+					return a.last
+				}
+				if wait > 0 {
+					timer.Reset(wait)
+					continue
+				}
 			}
 			a.ask(ctx)
 			timer.Reset(a.pause())
@@ -67,11 +78,11 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 			if done {
 				return nil
 			}
-			if err == nil || a.asked[ans.from] == nil || a.declined[ans.from] {
+			if err == nil || a.asked[ans.from] == nil || a.out(ans.from) {
 				continue // it meant nothing, or nothing new
 			}
-			a.last, a.declined[ans.from] = err, true
-			if a.allDeclined() {
+			a.decline(ans.from, err)
+			if !a.anyLeft() {
 				timer.Reset(a.grace(ans.from))
 				continue
 			}
@@ -100,7 +111,7 @@ func (a *attempt) ask(ctx context.Context) {
 			a.resolveAgain(ctx)
 		}
 	}
-	for a.declined[a.list[a.next%len(a.list)].addr] {
+	for a.out(a.list[a.next%len(a.list)].addr) {
 		a.next++
 	}
 	a.send(a.list[a.next%len(a.list)].addr)
@@ -112,7 +123,8 @@ func (a *attempt) send(to netip.AddrPort) {
 	if syn == nil {
 		syn = a.init.SYN()
 	}
-	if a.asked[to] == nil {
+	if _, again := a.declined[to]; again || a.asked[to] == nil {
+		delete(a.declined, to)
 		a.asked[to] = &asked{first: time.Now()}
 	}
 	a.asked[to].last = time.Now()
@@ -134,7 +146,8 @@ func (a *attempt) pause() time.Duration {
 
 // markSilent notes that an address had its chance.
 func (a *attempt) markSilent(addr netip.AddrPort) {
-	if s := a.asked[addr]; s != nil && time.Since(s.first) >= a.node.cfg.TryNext {
+	_, answered := a.declined[addr]
+	if s := a.asked[addr]; s != nil && !answered && time.Since(s.first) >= a.node.cfg.TryNext {
 		a.node.health.silent(addr)
 		a.report(addr, false)
 	}
@@ -144,7 +157,7 @@ func (a *attempt) markSilent(addr netip.AddrPort) {
 // instances may have come, gone or moved. Those that declined stay known.
 func (a *attempt) resolveAgain(ctx context.Context) {
 	list, err := a.node.candidates(ctx, a.name, a.want.choice)
-	if err == nil && slices.ContainsFunc(list, func(c candidate) bool { return !a.declined[c.addr] }) {
+	if err == nil && slices.ContainsFunc(list, func(c candidate) bool { return !a.out(c.addr) }) {
 		a.list, a.next = list, len(list) // rounds go on being counted
 	}
 }
@@ -156,11 +169,6 @@ func (a *attempt) report(addr netip.AddrPort, ok bool) {
 			return
 		}
 	}
-}
-
-// allDeclined reports whether there is nobody left to ask.
-func (a *attempt) allDeclined() bool {
-	return !slices.ContainsFunc(a.list, func(c candidate) bool { return !a.declined[c.addr] })
 }
 
 // grace is how long to wait after the last refusal: twice as long as that took.
@@ -214,7 +222,7 @@ func (a *attempt) hear(ans *answer) (done bool, err error) {
 		}
 	case sal.TypeRefuse:
 		if r, err := a.init.HandleRefuse(ans.pkt); err == nil {
-			return false, refusal(a.name, r.Code)
+			return false, &refused{refusal(a.name, r.Code), r.Code, r.RetryAfter}
 		}
 	}
 	return false, nil

@@ -80,7 +80,7 @@ func (n *Node) dial(ctx context.Context, service string, w want) (*Conn, error) 
 		ctx, cancel = context.WithTimeout(ctx, n.cfg.DialTimeout)
 		defer cancel()
 	}
-	a := &attempt{node: n, want: w, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]*asked), declined: make(map[netip.AddrPort]bool)}
+	a := &attempt{node: n, want: w, wait: n.cfg.TryNext, asked: make(map[netip.AddrPort]*asked)}
 	l, err := a.open(ctx, service)
 	if err == nil {
 		return l.conn(), nil

@@ -2,6 +2,7 @@ package serval
 
 import (
 	"context"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -49,6 +50,8 @@ func (l *Listener) enrolLocked(ctx context.Context) error {
 	defer cancel()
 	reg := resolver.Registration{Service: l.name, Identity: l.node.id, Addrs: l.node.registered()}
 	l.cfg.register(&reg)
+	reg.Load = l.load()
+	l.told.Store(math.Float64bits(reg.Load))
 	lease, err := r.Register(ctx, reg)
 	if err != nil {
 		return err
@@ -146,6 +149,7 @@ func (l *Listener) change(ctx context.Context, change func(*ListenConfig)) error
 		return err
 	}
 	l.rules, l.cfg = rules, lc
+	l.poke()
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
 	return l.updateLocked(ctx, lc.register)

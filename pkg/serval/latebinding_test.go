@@ -160,7 +160,9 @@ func TestRefusalMovesOn(t *testing.T) {
 		c := l.dial(client, "svc:d")
 		defer c.Close()
 		must(t, waitAccepted(full))
-		_, err = client.Dial("svc:d")
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err = client.DialContext(ctx, "tcp", "svc:d")
 		sentence(t, err, ErrRefused, "svc:d", "overloaded", "tried 1 instance")
 	})
 }
@@ -272,7 +274,7 @@ func (l *lab) dialUnchecked(n *Node, service string) *Conn {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	a := &attempt{node: n, name: sal.MustParseName(service), wait: DefaultTryNext,
-		asked: make(map[netip.AddrPort]*asked), declined: make(map[netip.AddrPort]bool)}
+		asked: make(map[netip.AddrPort]*asked)}
 	var err error
 	a.list, err = n.candidates(ctx, a.name, choice{})
 	must(l, err)

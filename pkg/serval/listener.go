@@ -20,6 +20,7 @@ type Listener struct {
 	backlog int
 
 	enrolment
+	loading
 	census census
 
 	incoming chan *Conn
@@ -61,6 +62,7 @@ func (n *Node) listen(ctx context.Context, lc ListenConfig, service string, pack
 	}
 	l := &Listener{node: n, name: name, backlog: lc.Backlog, incoming: make(chan *Conn, lc.Backlog+spare), packets: packets, closed: make(chan struct{})}
 	l.cfg = lc
+	l.loading.init()
 	l.addr = Addr{Service: name.String(), Instance: n.ID()}
 	if addrs := n.sockets.addrs(); len(addrs) > 0 {
 		l.addr.Underlay = addrs[0]
@@ -68,10 +70,13 @@ func (n *Node) listen(ctx context.Context, lc ListenConfig, service string, pack
 	if err := n.addListener(l); err != nil {
 		return fail(err)
 	}
+	l.sample()
 	if err := l.enrol(ctx); err != nil {
+		close(l.watched)
 		l.Close()
 		return fail(err)
 	}
+	go l.watchLoad()
 	return l, nil
 }
 
@@ -136,6 +141,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 func (l *Listener) AcceptConn() (*Conn, error) {
 	select {
 	case c := <-l.incoming:
+		l.queueMoved()
 		return c, nil
 	case <-l.closed:
 	}
@@ -163,6 +169,9 @@ func (l *Listener) close() {
 	l.census.refuse(true)
 	l.census.await(answeredTimeout)
 	close(l.closed)
+	if l.watched != nil {
+		<-l.watched
+	}
 	n := l.node
 	l.registering.Lock()
 	n.services.Remove(l.rules...)
@@ -219,6 +228,7 @@ func (l *Listener) offer(k *link) bool {
 	}
 	select {
 	case l.incoming <- k.conn():
+		l.queueMoved()
 		return true
 	default:
 		return false

@@ -26,7 +26,7 @@ import (
 // use.
 //
 // Goroutines: one reader per socket, a few openers that answer SYNs, netstack's
-// constant number, and timers of connections while they fire. Close waits for
+// constant number, one per listener, and timers of connections while they fire. Close waits for
 // all of them.
 type Node struct {
 	cfg   Config
