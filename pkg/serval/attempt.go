@@ -156,6 +156,9 @@ func (a *attempt) markSilent(addr netip.AddrPort) {
 // resolveAgain asks for candidates anew after all known ones had their chance:
 // instances may have come, gone or moved. Those that declined stay known.
 func (a *attempt) resolveAgain(ctx context.Context) {
+	if a.want.fixed {
+		return
+	}
 	list, err := a.node.candidates(ctx, a.name, a.want.choice)
 	if err == nil && slices.ContainsFunc(list, func(c candidate) bool { return !a.out(c.addr) }) {
 		a.list, a.next = list, len(list) // rounds go on being counted

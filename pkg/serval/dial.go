@@ -109,8 +109,10 @@ func (a *attempt) open(ctx context.Context, service string) (*link, error) {
 	if self := n.id.Peer(); !self.MayDial(a.name) {
 		return nil, because(ErrNotAuthorized, "this node's certificate does not allow it to dial %v; join with a token that does", a.name)
 	}
-	if a.list, err = n.candidates(ctx, a.name, a.want.choice); err != nil {
-		return nil, err
+	if a.list = a.want.ask; a.list == nil {
+		if a.list, err = n.candidates(ctx, a.name, a.want.choice); err != nil {
+			return nil, err
+		}
 	}
 	d := &dialing{answers: make(chan answer, 4)}
 	id := n.flows.Insert(&entry{dial: d})

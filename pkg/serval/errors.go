@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
+
+	"github.com/serval-net/serval/internal/flowset"
 )
 
 // Causes found in an [OpError] with errors.Is.
@@ -64,6 +67,10 @@ func (e *OpError) Timeout() bool {
 
 // Temporary is part of net.Error; it equals Timeout.
 func (e *OpError) Temporary() bool { return e.Timeout() }
+
+// errTooLong is a datagram too long for the path. It is what a UDP socket says,
+// too: programs that try how long datagrams may be look for that.
+var errTooLong = fmt.Errorf("%w (%w)", flowset.ErrTooLong, syscall.EMSGSIZE)
 
 var errNodeClosed = because(ErrClosed, "the node was closed; make another with NewNode")
 

@@ -47,10 +47,12 @@ type link struct {
 	shared  bool               // the inbox is a PacketConn's
 	opening opening
 	timer   *time.Timer
-	wake    flow.Time // when the timer fires; 0 when it is not armed
-	linger  flow.Time // when a finished connection is forgotten; 0 while it is not finished
-	orphan  flow.Time // when a closed connection stops waiting for the peer to close
-	gone    bool      // out of the flow table
+	wake    flow.Time     // when the timer fires; 0 when it is not armed
+	linger  flow.Time     // when a finished connection is forgotten; 0 while it is not finished
+	orphan  flow.Time     // when a closed connection stops waiting for the peer to close
+	used    flow.Time     // when the application last sent or was sent something
+	idle    time.Duration // unused for so long, it ends; 0 means never
+	gone    bool          // out of the flow table
 	live    liveness
 	pongs   pongs
 	began   flow.Time
@@ -139,10 +141,13 @@ func (l *link) sendDatagram(b []byte) error {
 		}
 		return ErrClosed
 	}
-	if err := l.set.SendDatagram(b); err != nil {
+	if err := l.set.SendDatagram(b); err == flowset.ErrTooLong {
+		return errTooLong
+	} else if err != nil {
 		return err
 	}
 	now := l.node.now()
+	l.used = now
 	l.live.active(now, len(b))
 	l.pump(now)
 	return nil

@@ -32,6 +32,22 @@ func (l *link) settle(now flow.Time) {
 // is delivered, waits for the peer to close too (Linux: tcp_fin_timeout).
 const orphanTimeout = 60 * time.Second
 
+// idleEnd is when the connection ends unless it is used before.
+func (l *link) idleEnd() flow.Time {
+	if l.idle == 0 {
+		return flow.Never
+	}
+	return l.used.Add(l.idle)
+}
+
+// endWhenIdle has the connection end when it was unused for a time.
+func (l *link) endWhenIdle(after time.Duration) {
+	l.mu.Lock()
+	l.used, l.idle = l.node.now(), after
+	l.arm(l.used)
+	l.mu.Unlock()
+}
+
 // finish tells what is above that the connection is over.
 func (l *link) finish(err error) {
 	defer l.node.wg.Done()

@@ -43,6 +43,7 @@ func (l *link) receive(data []byte, seg int, id sal.FlowID, came arrival) (rest 
 	if len(s.full)+len(s.datagrams) > 0 {
 		l.live.active(now, s.bytes)
 		l.busy(s.bytes)
+		l.used = now
 	}
 	ack := l.accepted()
 	l.pongs.update(l.set.Pongs())
@@ -73,8 +74,8 @@ func shortFlow(pkt []byte) (sal.FlowID, bool) {
 // deliver hands to the application what a batch brought. It runs outside mu.
 func (l *link) deliver(s *sink, ack uint64) {
 	if l.ep == nil {
-		for _, d := range s.datagrams {
-			l.inbox.put(message{d, l})
+		if n := l.inbox.put(l, s.datagrams); n > 0 {
+			l.node.stats.overflow.Add(uint64(n))
 		}
 		return
 	}

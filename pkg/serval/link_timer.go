@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/flowset"
 )
 
 // arm sets the timer for the earliest deadline. An armed timer that is early
@@ -12,7 +13,7 @@ func (l *link) arm(now flow.Time) {
 	if l.gone {
 		return
 	}
-	at := min(l.set.Deadline(), l.opening.deadline(), l.live.deadline(), l.stepDeadline())
+	at := min(l.set.Deadline(), l.opening.deadline(), l.live.deadline(), l.stepDeadline(), l.idleEnd())
 	if l.linger != 0 {
 		at = min(at, l.linger)
 	}
@@ -41,6 +42,9 @@ func (l *link) onTimer() {
 		l.set.Timeout(now)
 		if silence, due := l.live.due(now); due {
 			l.keepAlive(now, silence)
+		}
+		if now >= l.idleEnd() {
+			l.set.Reset(flowset.ResetAborted, "it was unused for long")
 		}
 		l.step(now)
 		l.pump(now)

@@ -223,8 +223,7 @@ func (l *Listener) offer(k *link) bool {
 	default:
 	}
 	if l.packets != nil {
-		l.packets.adopt(k)
-		return true
+		return l.packets.adopt(k)
 	}
 	select {
 	case l.incoming <- k.conn():
@@ -235,7 +234,12 @@ func (l *Listener) offer(k *link) bool {
 	}
 }
 
-func (l *Listener) full() bool { return len(l.incoming) >= l.backlog }
+func (l *Listener) full() bool {
+	if l.packets != nil {
+		return l.packets.full()
+	}
+	return len(l.incoming) >= l.backlog
+}
 
 // inbox is where datagrams for the listener go, nil for streams.
 func (l *Listener) inbox() *inbox {

@@ -10,7 +10,7 @@ import (
 
 // counters of what arrived and was not for anyone; see Node.Stats.
 type counters struct {
-	unauthentic, unknownFlow, malformed, refused atomic.Uint64
+	unauthentic, unknownFlow, malformed, refused, overflow atomic.Uint64
 }
 
 // receive is where every datagram enters: packets of established flows go

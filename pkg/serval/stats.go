@@ -41,6 +41,7 @@ type NodeStats struct {
 	UnknownFlow uint64 // packets for no flow of ours
 	Malformed   uint64 // not packets at all
 	Refused     uint64 // SYNs answered with a refusal
+	Overflow    uint64 // datagrams dropped because nobody read those before
 }
 
 // Stats returns a snapshot.
@@ -51,6 +52,6 @@ func (n *Node) Stats() NodeStats {
 	return NodeStats{
 		Connections: conns, Flows: n.flows.Len(), Listeners: ls,
 		Unauthentic: n.stats.unauthentic.Load(), UnknownFlow: n.stats.unknownFlow.Load(), Malformed: n.stats.malformed.Load(),
-		Refused: n.stats.refused.Load(),
+		Refused: n.stats.refused.Load(), Overflow: n.stats.overflow.Load(),
 	}
 }

@@ -11,6 +11,8 @@ type want struct {
 	shared   *inbox // takes the datagrams, of a PacketConn; nil makes one
 	policy   Policy
 	choice   choice
+	ask      []candidate // where to ask, in this order; nil asks the resolver
+	fixed    bool        // nobody but those in ask
 }
 
 // choice is which of several instances a dial wants.

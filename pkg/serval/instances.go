@@ -1,0 +1,235 @@
+package serval
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/serval-net/serval/internal/flow"
+	"github.com/serval-net/serval/internal/flowset"
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/sal"
+)
+
+const (
+	// maxInstances bounds the instances that a PacketConn is connected to. The one
+	// that was unused for longest makes room.
+	maxInstances = 1024
+	// instanceIdle is how long the connection to one is kept unused.
+	instanceIdle = 30 * time.Second
+	// boundIdle is the same for those that someone asked for: above may be a
+	// protocol that believes in the instance through an outage.
+	boundIdle = DefaultPatience
+)
+
+// instances are the connections of a PacketConn to the instances of services
+// that it wrote to.
+type instances struct {
+	conn *PacketConn
+	ctx  context.Context // of the dials; ends with the PacketConn
+	stop context.CancelFunc
+	idle time.Duration // instanceIdle, but in tests
+	most int           // maxInstances, but in tests
+
+	mu     sync.Mutex
+	closed bool
+	all    map[instanceKey]*instance
+	dials  sync.WaitGroup
+}
+
+// instanceKey is an instance as a resolver tells of it: by the node, or by its
+// first address if it does not know the node.
+type instanceKey struct {
+	service sal.Name
+	node    identity.NodeID
+	addr    netip.AddrPort
+}
+
+func (c *candidate) key(service sal.Name) instanceKey {
+	if c.from.Node != (identity.NodeID{}) {
+		return instanceKey{service: service, node: c.from.Node}
+	}
+	return instanceKey{service: service, addr: c.addr}
+}
+
+// instance is a connection to one, or the dial that is to become it.
+type instance struct {
+	ready  chan struct{} // closed when link or err is set
+	link   *link
+	err    error
+	silent bool // when somebody last looked
+}
+
+// dialled returns the connection, nil while it is not open.
+func (s *instance) dialled() *link {
+	select {
+	case <-s.ready:
+		return s.link
+	default:
+		return nil
+	}
+}
+
+func (in *instances) init(p *PacketConn) {
+	in.conn, in.idle, in.most, in.all = p, instanceIdle, maxInstances, make(map[instanceKey]*instance)
+	in.ctx, in.stop = context.WithCancel(context.Background())
+}
+
+// close ends the dials, waits for them and returns the connections.
+func (in *instances) close() (all []*link) {
+	in.stop()
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	in.dials.Wait()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, s := range in.all {
+		if l := s.dialled(); l != nil {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// get returns the instance of a key, and dials it if there is no connection. The
+// dial asks w.ask in turn, so that another one than the first may answer.
+func (in *instances) get(key instanceKey, w want) (*instance, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.closed {
+		return nil, net.ErrClosed
+	}
+	s := in.all[key]
+	if s != nil {
+		if l := s.dialled(); l == nil || !l.over() {
+			return s, nil
+		}
+		delete(in.all, key)
+	}
+	oldest, err := in.makeRoom()
+	if err != nil {
+		return nil, err
+	}
+	s = &instance{ready: make(chan struct{})}
+	in.all[key] = s
+	in.dials.Go(func() {
+		if oldest != nil {
+			oldest.abort(flowset.ResetAborted, "others are written to more often")
+		}
+		in.dial(s, key, w)
+	})
+	return s, nil
+}
+
+// makeRoom forgets the instance that was unused for longest if there are too
+// many, and returns its connection. The caller holds mu.
+func (in *instances) makeRoom() (oldest *link, err error) {
+	if len(in.all) < in.most {
+		return nil, nil
+	}
+	var key instanceKey
+	for k, s := range in.all {
+		if l := s.dialled(); l != nil && (oldest == nil || l.lastUsed() < oldest.lastUsed()) {
+			oldest, key = l, k
+		}
+	}
+	if oldest == nil {
+		return nil, because(ErrRefused, "%d instances are being dialled at once; write to fewer", len(in.all))
+	}
+	delete(in.all, key)
+	return oldest, nil
+}
+
+// dial opens the connection of s.
+func (in *instances) dial(s *instance, key instanceKey, w want) {
+	defer close(s.ready)
+	c, err := in.conn.node.dial(in.ctx, key.service.String(), w)
+	if err != nil {
+		s.err = err
+		in.forget(key, s)
+		return
+	}
+	l := c.link
+	l.endWhenIdle(in.idle)
+	at := key
+	if key.node != (identity.NodeID{}) { // another one may have answered
+		at.node = l.peer.Node
+	}
+	if s.link = in.enter(s, l, key, at); s.link != l {
+		l.abort(flowset.ResetAborted, "there is a connection already")
+		return
+	}
+	l.whenOver(func() { in.forget(at, s) })
+}
+
+// enter takes note that the dial of s as one instance was answered, by l, as
+// another. It returns the connection that s is to use: there may be one already.
+func (in *instances) enter(s *instance, l *link, as, at instanceKey) *link {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.all[as] == s {
+		delete(in.all, as)
+	}
+	if other := in.all[at]; other != nil {
+		if k := other.dialled(); k != nil && !k.over() {
+			return k
+		}
+	}
+	in.all[at] = s
+	return l
+}
+
+// forget takes s out of the books, if it is still there.
+func (in *instances) forget(key instanceKey, s *instance) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.all[key] == s {
+		delete(in.all, key)
+	}
+}
+
+// silent reports whether there is a connection to the instance on which nothing
+// comes back, and whether that is news. It is better to write to another one, if
+// there is.
+func (in *instances) silent(key instanceKey) (silent, news bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	s := in.all[key]
+	if s == nil {
+		return false, false
+	}
+	l := s.dialled()
+	silent = l != nil && l.silent()
+	news = silent && !s.silent
+	s.silent = silent
+	return silent, news
+}
+
+// lastUsed is when the application last sent or was sent something.
+func (l *link) lastUsed() flow.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.used
+}
+
+// over reports whether the connection has ended.
+func (l *link) over() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gone
+}
+
+// silent reports whether no path of the connection works.
+func (l *link) silent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.paths {
+		if l.set.State(uint8(i)) == flowset.Active {
+			return false
+		}
+	}
+	return true
+}
