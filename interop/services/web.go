@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,7 +121,7 @@ func throughProxy(ctx context.Context, system string, l traffic.Load) (*traffic.
 			return nil, err
 		}
 		all = append(all, p)
-		if err := listening(ctx, l.Where); err != nil {
+		if err := fleet.Accepts(ctx, l.Where); err != nil {
 			return nil, fmt.Errorf("%w\n%s", err, p.Tail())
 		}
 	}
@@ -136,22 +135,6 @@ func throughProxy(ctx context.Context, system string, l traffic.Load) (*traffic.
 		return nil, err
 	}
 	return a.result()
-}
-
-// listening waits until something accepts at an address.
-func listening(ctx context.Context, at string) error {
-	for range 100 {
-		c, err := net.Dial("tcp", at)
-		if err == nil {
-			return c.Close()
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return fmt.Errorf("nothing listens at %s", at)
 }
 
 // proxy writes a load balancer's configuration, tuned as for production: it keeps

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Fleet is a cluster. Close it when done.
@@ -170,4 +171,21 @@ func FreePort(addr string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s has no free port", addr)
+}
+
+// Accepts waits until something accepts connections at a TCP address.
+func Accepts(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("nothing listens at %s: %w", addr, err)
+		}
+	}
 }
