@@ -1,0 +1,52 @@
+#!/bin/sh
+# Prints the results of make bench-services, out/services.jsonl, as a table for
+# documents: medians, with the targets. Run it on the machine that was measured:
+# it names kernel and processor below the table.
+#
+#   make bench-services && scripts/services-table.sh
+#   scripts/services-table.sh other.jsonl
+set -eu
+cd "$(dirname "$0")/.."
+results=${1:-out/services.jsonl}
+[ -r "$results" ] || { echo "$results cannot be read: run make bench-services first" >&2; exit 1; }
+
+. scripts/table.sh
+awk -v machine="$machine" "$awk_common"'
+BEGIN {
+	columns = split("serval nginx haproxy tcp", systems, " ")
+	row("lpm-1m-ns", "longest-prefix lookup, a million rules", "<= 250")
+	row("lpm-1m-allocs", "... allocations", "0")
+	row("lpm-update-us", "... update", "<= 50")
+	row("first-packets-per-s", "first packets forwarded on one core, many sources", ">= 250000")
+	row("first-packets-train-per-s", "... in trains", ">= 400000")
+	row("router-dial-extra-ms", "dial through a router, beyond a direct one", "")
+	row("rolling-restart-failed", "rolling restart of five replicas: requests failed", "0")
+	row("rolling-restart-asked", "... of", "")
+	row("rolling-restart-p999-ms", "... 99.9 % of requests within", "")
+	row("kill-failed-elsewhere", "one of five killed: requests failed elsewhere", "0")
+	row("kill-failed", "... on the one killed", "")
+	row("dial-after-kill-p50-ms", "... dial and request afterwards, median", "")
+	row("dial-after-kill-p999-ms", "... 99.9 % within", "<= 300")
+	row("http-lb-rps", "short requests, connections kept", "")
+	row("http-lb-p50-us", "... median", "")
+	row("http-lb-p99-us", "... 99 % within", "")
+	row("http-lb-fresh-rps", "short requests, a connection for each", "")
+	row("http-lb-fresh-p50-us", "... median", "")
+	row("http-lb-fresh-p99-us", "... 99 % within", "")
+}
+END {
+	head("| Case | Unit | Target |", "|---|---|---|")
+	for (r = 1; r <= rows; r++) {
+		name = order[r]
+		if (!(name in unit)) continue
+		line = "| " labels[name] " | " unit[name] " | " targets[name] " |"
+		for (c = 1; c <= columns; c++) {
+			at = name SUBSEP systems[c]
+			cell = at in value ? value[at] : ""
+			if (c == 1 && runs > 1 && cell != "") cell = cell " (" spread[at] ")"
+			line = line " " cell " |"
+		}
+		print line
+	}
+	print "\nMedians of up to " runs " runs, in brackets the range. " machine "."
+}' "$results"
