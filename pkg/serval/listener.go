@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/internal/flowset"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
 )
@@ -193,6 +194,8 @@ const (
 	leftTimeout = time.Second
 )
 
+const acceptsNoMore = "the instance accepts no more connections now"
+
 // resetLeft ends the connections that nobody accepts.
 func (l *Listener) resetLeft() {
 	timer := time.NewTimer(leftTimeout)
@@ -204,7 +207,7 @@ func (l *Listener) resetLeft() {
 	for {
 		select {
 		case c := <-l.incoming:
-			c.Close()
+			c.link.abort(flowset.ResetShutdown, acceptsNoMore)
 		default:
 			return
 		}
