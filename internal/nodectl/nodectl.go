@@ -15,6 +15,10 @@
 //	POST /v1/drain     move all flows off an interface or address; lines that
 //	                   say how many are left, until none is
 //	POST /v1/undrain   use it again
+//	GET  /v1/rules     its rules for dials and first packets
+//	POST /v1/rules     add one
+//	POST /v1/rules/remove
+//	                   remove some
 //
 // An error is an object with a text "error".
 package nodectl
@@ -29,6 +33,8 @@ import (
 // and with a context that ends when the client goes. Errors are shown to the
 // person who asked.
 type Node interface {
+	Ruled
+
 	// Conns returns a snapshot.
 	Conns() []Conn
 

@@ -18,6 +18,7 @@ import (
 type fake struct {
 	conns   []Conn
 	paths   []Path
+	rules   []Rule
 	events  chan Event
 	leaving chan int // flows left during a drain; closed when none is
 

@@ -97,6 +97,7 @@ func (s *server) handler(ctx context.Context) http.Handler {
 	post(mux, ctx, "/v1/undrain", func(_ context.Context, r drainRequest) (any, error) {
 		return struct{}{}, s.node.Undrain(r.What)
 	})
+	s.handleRules(mux, ctx)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, fmt.Errorf("there is no %.10s %.80s; see the documentation of package nodectl", r.Method, r.URL.Path))
 	})

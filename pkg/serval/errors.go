@@ -25,6 +25,8 @@ var (
 	ErrClosed = errors.New("closed")
 	// ErrReset: the peer ended the connection.
 	ErrReset = errors.New("connection reset by the peer")
+	// ErrNoRule: the node has no rule of that ID.
+	ErrNoRule = errors.New("no such rule")
 	// ErrInUse: this node already listens on that name.
 	ErrInUse = errors.New("name already in use on this node")
 )

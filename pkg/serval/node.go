@@ -38,6 +38,7 @@ type Node struct {
 	sockets   sockets
 	flows     flowtable.Table[entry]
 	services  servicetable.Table[target]
+	rules     rules
 	stack     *netstack.Stack
 	responder *handshake.Responder
 	openers   openers
@@ -71,6 +72,7 @@ type Node struct {
 type target struct {
 	listener *Listener
 	addrs    []netip.AddrPort
+	rule     *rule // that was added by hand, or nil
 }
 
 // entry is what the flow table holds: one of an established connection, a dial
@@ -178,6 +180,7 @@ func (n *Node) end(ctx context.Context, retire func(*Listener) error) error {
 	if n.control != nil {
 		n.control.Close()
 	}
+	n.endRules()
 	n.unwatch()
 	n.finder.close()
 	n.openers.stop()

@@ -22,6 +22,7 @@ import (
 type fakeNode struct {
 	conns   []nodectl.Conn
 	paths   []nodectl.Path
+	rules   []nodectl.Rule
 	events  chan nodectl.Event
 	leaving chan int // flows left in a drain; closed when none is
 
@@ -138,6 +139,16 @@ func (h *host) servald(args ...string) (out, errs string, code int) {
 	code = (&App{out: &o, err: &e}).run(h.t.Context(), append(args, "--socket", h.socket))
 	return o.String(), e.String(), code
 }
+
+// plain is servald with nothing behind the arguments.
+func (h *host) plain(args ...string) (out, errs string, code int) {
+	var o, e bytes.Buffer
+	code = (&App{out: &o, err: &e}).run(h.t.Context(), args)
+	return o.String(), e.String(), code
+}
+
+// testPID is the process of all nodes of a host.
+var testPID = os.Getpid()
 
 const (
 	second      = nodectl.Duration(time.Second)

@@ -63,13 +63,11 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 		return err
 	}
 	defer g.Close()
-	meet, err := cfg.rendezvous(g)
+	n, err := cfg.node(g)
 	if err != nil {
 		return err
 	}
-	if meet != nil {
-		defer meet.Close()
-	}
+	defer n.Close()
 	d := &daemon{cfg: cfg, gossip: g, started: time.Now()}
 	srv := (&control.Server{Directory: g, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
 		Status: func(context.Context) any { return d.status() }, Certify: d.certify}).HTTP()

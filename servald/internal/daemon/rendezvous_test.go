@@ -28,15 +28,22 @@ func TestRendezvousIsRegistered(t *testing.T) {
 	}
 }
 
-func TestNoRendezvous(t *testing.T) {
+func TestRendezvous(t *testing.T) {
 	at := netip.MustParseAddrPort("192.0.2.1:7000")
-	for name, cfg := range map[string]Config{
-		"turned off":                {NoRendezvous: true},
-		"turned off with a port":    {NoRendezvous: true, Rendezvous: at},
-		"behind a NAT, of any port": {Advertise: at},
+	for name, test := range map[string]struct {
+		cfg  Config
+		at   netip.AddrPort
+		meet bool
+	}{
+		"as it comes":               {meet: true},
+		"of a given port":           {Config{Rendezvous: at}, at, true},
+		"turned off":                {Config{NoRendezvous: true}, netip.AddrPort{}, false},
+		"turned off with a port":    {Config{NoRendezvous: true, Rendezvous: at}, netip.AddrPort{}, false},
+		"behind a NAT, of any port": {Config{Advertise: at}, netip.AddrPort{}, false},
+		"behind a NAT":              {Config{Advertise: at, Rendezvous: at}, at, true},
 	} {
-		if n, err := cfg.rendezvous(nil); n != nil || err != nil {
-			t.Errorf("%s: %v, %v", name, n, err)
+		if at, meet := test.cfg.rendezvous(); at != test.at || meet != test.meet {
+			t.Errorf("%s: at %v, %v", name, at, meet)
 		}
 	}
 }

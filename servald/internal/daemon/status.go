@@ -1,6 +1,9 @@
 package daemon
 
-import "time"
+import (
+	"os"
+	"time"
+)
 
 // Status is what a daemon tells of itself.
 type Status struct {
@@ -9,6 +12,7 @@ type Status struct {
 	Cluster string    `json:"cluster"`
 	Expires time.Time `json:"expires"` // of the membership
 	Started time.Time `json:"started"`
+	PID     int       `json:"pid"`
 	Socket  string    `json:"socket"`
 	Gossip  string    `json:"gossip"` // what others can use as a seed
 	Members []Member  `json:"members"`
@@ -24,7 +28,7 @@ func (d *daemon) status() Status {
 	self := d.cfg.Identity.Peer()
 	s := Status{
 		Node: self.Node.String(), Name: self.Name, Cluster: self.Cluster.String(), Expires: self.Expires,
-		Started: d.started, Socket: d.cfg.Socket, Gossip: d.gossip.Addr().String(), Members: []Member{},
+		Started: d.started, PID: os.Getpid(), Socket: d.cfg.Socket, Gossip: d.gossip.Addr().String(), Members: []Member{},
 	}
 	for _, m := range d.gossip.Members() {
 		s.Members = append(s.Members, Member{m.Node.String(), m.Addr.String()})
