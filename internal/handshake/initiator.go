@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/serval-net/serval/internal/seal"
@@ -30,6 +31,7 @@ type Initiator struct {
 	syn     sal.SYN
 	packet  []byte
 	echo    [16]byte
+	avoid   []byte // value of the AVOID extension
 }
 
 // NewInitiator starts a handshake with whichever instance of the service
@@ -55,9 +57,28 @@ func NewInitiator(cfg Config, service sal.Name, flow sal.FlowID, p Params) (*Ini
 	return i, nil
 }
 
-// SYN returns the packet to send, the same each time. The caller must not
-// change it.
+// SYN returns the packet to send, the same each time until Avoid. The caller must
+// not change it.
 func (i *Initiator) SYN() []byte { return i.packet }
+
+// Avoid has service routers choose another than the instance at an address from
+// now on. It reports false if the address was known, or there are too many.
+func (i *Initiator) Avoid(addr netip.AddrPort) bool {
+	for a := range sal.Addrs(i.avoid) {
+		if a == addr {
+			return false
+		}
+	}
+	avoid := sal.AppendAvoid(i.avoid[:len(i.avoid):len(i.avoid)], addr)
+	e, err := sal.Extensions(nil).Add(sal.ExtAvoid, avoid)
+	if err != nil {
+		return false
+	}
+	i.avoid = avoid
+	i.syn.Extensions = append(e, pad(len(padding)-len(e))...)
+	i.packet = i.syn.Append(make([]byte, 0, synLen))
+	return true
+}
 
 // HandleCookie takes a COOKIE and returns the SYN to send to the instance that
 // it came from. The error is ErrForged, or that of a packet that does not parse.
@@ -70,7 +91,11 @@ func (i *Initiator) HandleCookie(pkt []byte) (syn []byte, err error) {
 		return nil, ErrForged
 	}
 	again := i.syn
-	if again.Extensions, err = sal.Extensions(nil).Add(sal.ExtCookie, c.Cookie); err != nil {
+	var e sal.Extensions
+	if len(i.avoid) > 0 {
+		e, _ = e.Add(sal.ExtAvoid, i.avoid) // it was possible before
+	}
+	if again.Extensions, err = e.Add(sal.ExtCookie, c.Cookie); err != nil {
 		return nil, err
 	}
 	return again.Append(nil), nil // short: the cookie proves the address
@@ -204,9 +229,13 @@ func (i *Initiator) write(state *symmetric, to sal.FlowID, re *[keyLen]byte, tic
 // padding is PAD extensions that bring a SYN to synLen.
 var padding = func() sal.Extensions {
 	bare := sal.SYN{Noise: make([]byte, keyLen)}
-	n := synLen - len(bare.AppendPrologue(nil)) - 2 - keyLen // hop limit and length of e
-	pad := make(sal.Extensions, n)                           // PAD is 0, and so is what it holds
-	for b := pad; len(b) > 0; {
+	return pad(synLen - len(bare.AppendPrologue(nil)) - 2 - keyLen) // hop limit and length of e
+}()
+
+// pad is PAD extensions of n bytes in all, at least 2.
+func pad(n int) sal.Extensions {
+	all := make(sal.Extensions, n) // PAD is 0, and so is what it holds
+	for b := all; len(b) > 0; {
 		size := min(len(b), 2+255)
 		if len(b)-size == 1 { // an extension has at least two bytes
 			size--
@@ -214,8 +243,8 @@ var padding = func() sal.Extensions {
 		b[1] = byte(size - 2)
 		b = b[size:]
 	}
-	return pad
-}()
+	return all
+}
 
 // firstMessage returns the state after message 1, which both ends compute from
 // the SYN.

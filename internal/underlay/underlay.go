@@ -22,6 +22,10 @@ type Batch struct {
 	Seg    int
 	From   netip.AddrPort
 	Socket Socket
+
+	// More says that the reader has further datagrams, which follow at once: a
+	// handler may gather what it sends. Where it does not know, it is false.
+	More bool
 }
 
 // Handler receives batches on the socket's reader goroutine, one at a time

@@ -10,11 +10,12 @@ import (
 type ExtType uint8
 
 const (
-	ExtPad    ExtType = 0 // filler of any content; may appear often
-	ExtCookie ExtType = 2 // the cookie of a COOKIE packet, returned in a SYN
-	ExtSource ExtType = 4 // the way a SYN came, see Source
-	ExtTrace  ExtType = 6 // reserved
-	ExtVia    ExtType = 8 // in a SYNACK: the SYN came through a service router, see Via
+	ExtPad    ExtType = 0  // filler of any content; may appear often
+	ExtCookie ExtType = 2  // the cookie of a COOKIE packet, returned in a SYN
+	ExtSource ExtType = 4  // the way a SYN came, see Source
+	ExtTrace  ExtType = 6  // reserved
+	ExtVia    ExtType = 8  // in a SYNACK: the SYN came through a service router, see Via
+	ExtAvoid  ExtType = 10 // in a SYN: addresses that a router shall not choose, because they refused it
 )
 
 const (
@@ -27,6 +28,9 @@ const (
 	// MaxSources is the most entries of a SOURCE extension, and so the most
 	// service routers on the way of a SYN.
 	MaxSources = 8
+
+	// MaxAvoid is the most addresses of an AVOID extension.
+	MaxAvoid = 8
 )
 
 // Extensions are the encoded extensions of one packet: type, length of the
@@ -109,7 +113,7 @@ func (e Extensions) check() error {
 			return errCookieLen
 		case t == ExtSource && (len(v)%sourceLen != 0 || len(v) > MaxSources*sourceLen):
 			return errExtLen
-		case t == ExtVia && len(v) != viaLen:
+		case t == ExtVia && len(v) != viaLen || t == ExtAvoid && (len(v)%addrLen != 0 || len(v) > MaxAvoid*addrLen):
 			return errExtLen
 		case t&1 == 1: // no odd type is known to version 1
 			return errCritical

@@ -84,6 +84,9 @@ func TestExtensionErrors(t *testing.T) {
 		{"8 sources", tlv(ExtSource, 8*sourceLen), nil},
 		{"9 sources", tlv(ExtSource, 9*sourceLen), ErrMalformed},
 		{"half a source", tlv(ExtSource, sourceLen/2), ErrMalformed},
+		{"8 to avoid", tlv(ExtAvoid, 8*addrLen), nil},
+		{"9 to avoid", tlv(ExtAvoid, 9*addrLen), ErrMalformed},
+		{"half an address to avoid", tlv(ExtAvoid, addrLen/2), ErrMalformed},
 		{"half a via", tlv(ExtVia, viaLen/2), ErrMalformed},
 	} {
 		if _, err := ParseSYN(synWith(tt.ext)); !errors.Is(err, tt.want) {

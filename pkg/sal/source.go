@@ -2,6 +2,7 @@ package sal
 
 import (
 	"encoding/binary"
+	"iter"
 	"net/netip"
 )
 
@@ -67,3 +68,28 @@ func appendAddr(b []byte, a netip.AddrPort) []byte {
 func getAddr(b []byte) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b)).Unmap(), binary.BigEndian.Uint16(b[16:]))
 }
+
+// SourceAddrs iterates over the addresses of a SOURCE extension's value.
+func SourceAddrs(v []byte) iter.Seq[netip.AddrPort] {
+	return func(yield func(netip.AddrPort) bool) {
+		for ; len(v) >= sourceLen; v = v[sourceLen:] {
+			if !yield(getAddr(v)) {
+				return
+			}
+		}
+	}
+}
+
+// Addrs iterates over the addresses of an AVOID extension's value.
+func Addrs(v []byte) iter.Seq[netip.AddrPort] {
+	return func(yield func(netip.AddrPort) bool) {
+		for ; len(v) >= addrLen; v = v[addrLen:] {
+			if !yield(getAddr(v)) {
+				return
+			}
+		}
+	}
+}
+
+// AppendAvoid appends one address to b, the value of an AVOID extension.
+func AppendAvoid(b []byte, a netip.AddrPort) []byte { return appendAddr(b, a) }

@@ -76,6 +76,7 @@ func (o *openers) poke() {
 type halfOpen struct {
 	socket underlay.Socket
 	from   netip.AddrPort
+	way    *way
 	since  time.Time
 
 	listener *Listener
@@ -123,17 +124,21 @@ func (n *Node) openSYN(a *answer) {
 	}
 	l, no := n.demux(&syn, len(a.pkt))
 	if l == nil {
-		n.refuse(a, &syn, no)
+		if !n.forwardLate(a, &syn) {
+			n.refuse(a, &syn, no)
+		}
 		return
 	}
 	if !l.census.enter() {
 		n.refuse(a, &syn, sal.Refuse{Code: sal.ShuttingDown})
 		return
 	}
-	h := &halfOpen{socket: a.socket, from: a.from, listener: l, since: time.Now()}
+	w := n.wayOf(a, &syn)
+	h := &halfOpen{socket: w.socket, from: w.client, way: w, listener: l, since: time.Now()}
 	var id sal.FlowID
-	reply, opened, err := n.responder.HandleSYN(time.Now(), a.pkt, a.from, handshake.Offer{
+	reply, opened, err := n.responder.HandleSYN(time.Now(), a.pkt, w.client, handshake.Offer{
 		Service: l.name,
+		Router:  w.first(),
 		Params:  n.params(syn.Datagram),
 		NewFlow: func() sal.FlowID {
 			id = n.flows.Insert(&entry{half: h})
@@ -153,7 +158,10 @@ func (n *Node) openSYN(a *answer) {
 		return
 	}
 	if reply != nil {
-		a.socket.Send(reply, len(reply), a.from)
+		w.straight(reply)
+		if !opened || w.socket == nil { // else a timer sees to it
+			n.through(w, reply, len(a.pkt))
+		}
 	}
 	n.openers.poke()
 	n.prepare()
@@ -196,7 +204,9 @@ func (n *Node) refuse(a *answer, syn *sal.SYN, no sal.Refuse) {
 	n.stats.refused.Add(1)
 	no.Flow, no.Echo = syn.Flow, syn.Echo()
 	b := no.Append(nil)
-	a.socket.Send(b, len(b), a.from)
+	w := n.wayOf(a, syn)
+	w.straight(b)
+	n.through(w, b, len(a.pkt))
 }
 
 // openThird completes a handshake with its third packet, hands what rode along
@@ -220,7 +230,11 @@ func (n *Node) openThird(a *answer) {
 		return // forged, late or a duplicate
 	}
 	defer h.leave() // it is counted as a connection first
-	l, oops := n.establish(&establishment{session: s, from: h.from, socket: h.socket, rtt: h.rtt(), listener: h.listener, inbox: h.listener.inbox()})
+	est := &establishment{session: s, from: h.from, socket: h.socket, rtt: h.rtt(), listener: h.listener, inbox: h.listener.inbox()}
+	if s.Hearsay || h.way.forwarded && a.from != h.from {
+		est.from, est.socket, est.rtt, est.unproven = a.from, a.socket, 0, len(a.pkt)
+	}
+	l, oops := n.establish(est)
 	if oops != nil {
 		n.flows.Delete(id)
 		return
@@ -268,7 +282,11 @@ func (n *Node) tick(o *openers) {
 			again, gone := n.responder.Timeout(time.Now())
 			for _, r := range again {
 				if e := n.flows.Lookup(r.Flow); e != nil && e.half != nil && r.Packet != nil {
-					e.half.socket.Send(r.Packet, len(r.Packet), r.To)
+					if r.Back {
+						n.copyThrough(e.half.way, r.Packet)
+					} else {
+						e.half.way.straight(r.Packet)
+					}
 				}
 			}
 			for _, id := range gone {

@@ -37,6 +37,7 @@ type attempt struct {
 	session *handshake.Session // of the winner
 	third   []byte             // the OPEN packet to send it
 	won     answer
+	credit  netip.AddrPort // whom we asked for it: the winner, or the router that found it
 }
 
 // asked is what a dial knows of an address that it sent SYNs to.
@@ -77,6 +78,11 @@ func (a *attempt) run(ctx context.Context, d *dialing) error {
 			done, err := a.hear(&ans)
 			if done {
 				return nil
+			}
+			if err != nil && a.elsewhere(ans.from, err) {
+				a.ask(ctx)
+				timer.Reset(a.pause())
+				continue
 			}
 			if err == nil || a.asked[ans.from] == nil || a.out(ans.from) {
 				continue // it meant nothing, or nothing new
@@ -196,6 +202,16 @@ func (a *attempt) rtt() time.Duration {
 // error if the instance declined or is not who it should be. A packet that
 // means nothing is neither.
 func (a *attempt) hear(ans *answer) (done bool, err error) {
+	asked := ans.from
+	if ans.origin.IsValid() {
+		if a.asked[asked] == nil {
+			return false, nil // of a router that we did not ask
+		}
+		ans.from, ans.socket = ans.origin, a.node.sockets.pick(ans.origin.Addr())
+		if ans.socket == nil {
+			return false, nil
+		}
+	}
 	if ans.err != nil {
 		a.node.health.silent(ans.from)
 		return false, ans.err
@@ -206,7 +222,7 @@ func (a *attempt) hear(ans *answer) (done bool, err error) {
 		a.session, a.third, err = a.init.HandleSYNACK(time.Now(), ans.pkt)
 		switch {
 		case err == nil:
-			a.won = *ans
+			a.won, a.credit = *ans, a.askedFor(asked, a.session.Router)
 			return true, nil
 		case errors.Is(err, handshake.ErrNotAuthorized):
 			return false, fmt.Errorf("%w: %w", ErrNotAuthorized, err)

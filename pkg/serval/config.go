@@ -73,6 +73,11 @@ type Config struct {
 	Rendezvous      []netip.AddrPort
 	ServeRendezvous bool
 
+	// Forward makes the node a service router: it sends first packets on by the
+	// FORWARD rules of its service table, for whoever sends them. Otherwise they
+	// are refused; the rules hold for what the node itself dials in any case.
+	Forward bool
+
 	// DialTimeout, TryNext, Patience, Backlog: zero means the defaults above.
 	DialTimeout time.Duration
 	TryNext     time.Duration

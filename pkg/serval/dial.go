@@ -56,7 +56,8 @@ type answer struct {
 	pkt    []byte
 	from   netip.AddrPort
 	socket underlay.Socket
-	err    error // instead of a packet: the address cannot answer
+	origin netip.AddrPort // of the instance, if the packet came back through routers
+	err    error          // instead of a packet: the address cannot answer
 }
 
 // copyOf keeps a packet of a batch for a goroutine other than its reader.
@@ -66,9 +67,11 @@ func copyOf(b *underlay.Batch, pkt []byte) answer {
 
 // put hands an answer to the dialling goroutine; more than it can queue are
 // repetitions.
-func (d *dialing) put(b *underlay.Batch, pkt []byte) {
+func (d *dialing) put(b *underlay.Batch, pkt []byte) { d.hand(copyOf(b, pkt)) }
+
+func (d *dialing) hand(a answer) {
 	select {
-	case d.answers <- copyOf(b, pkt):
+	case d.answers <- a:
 	default:
 	}
 }
@@ -125,7 +128,8 @@ func (a *attempt) open(ctx context.Context, service string) (*link, error) {
 		return nil, err
 	}
 	n.health.answered(a.won.from)
-	a.report(a.won.from, true)
+	n.health.answered(a.credit)
+	a.report(a.credit, true)
 	l, err := n.establish(&establishment{session: a.session, from: a.won.from, socket: a.won.socket,
 		dialled: true, policy: a.want.policy, open: a.third, rtt: a.rtt(), inbox: a.want.shared})
 	if err != nil {

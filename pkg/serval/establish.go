@@ -19,6 +19,10 @@ type establishment struct {
 	socket  underlay.Socket
 	rtt     time.Duration // 0 if not measured
 
+	// unproven, if not 0, is the size of the OPEN: the address that it came from
+	// has yet to prove itself, as that of a JOIN.
+	unproven int
+
 	listener *Listener // that it came in by; nil if dialled
 	dialled  bool
 	policy   Policy // of the dial, if it has one
@@ -57,7 +61,13 @@ func (n *Node) establish(e *establishment) (*link, error) {
 		Route:  n.routes.to(e.from.Addr()),
 		Sealer: seal.NewSealer(ses.Suite, ses.SendSecret, 0), Opener: seal.NewOpener(ses.Suite, ses.RecvSecret, 0),
 	})
-	l.addPath(path{flow: f, socket: e.socket, remote: e.from, at: rsyn.New(e.socket.LocalAddr(), e.from)}, now, flowset.Active)
+	p, state := path{flow: f, socket: e.socket, remote: e.from, at: rsyn.New(e.socket.LocalAddr(), e.from)}, flowset.Active
+	var ask moveOut
+	if e.unproven > 0 {
+		p.at, ask = rsyn.NewJoined(moveIn{Now: now, At: e.socket.LocalAddr(), From: e.from, Size: e.unproven, Fresh: [2]rsyn.Token{fresh(), fresh()}})
+		state = flowset.Pending
+	}
+	l.addPath(p, now, state)
 	l.dialled, l.joiner, l.policy = e.dialled, ses.Joiner(), n.cfg.Policy
 	if e.policy != (Policy{}) {
 		l.policy = e.policy
@@ -92,6 +102,9 @@ func (n *Node) establish(e *establishment) (*link, error) {
 	l.busy(0)
 	l.reconsider(now)
 	l.event(ConnOpened, 0, "")
+	if e.unproven > 0 {
+		l.sendMoves(now, 0, &ask)
+	}
 	l.arm(now)
 	l.mu.Unlock()
 	return l, nil

@@ -42,6 +42,7 @@ type Node struct {
 	stack     *netstack.Stack
 	responder *handshake.Responder
 	openers   openers
+	router    router
 	health    health
 	routes    routes
 	pairs     pairs
@@ -72,7 +73,8 @@ type Node struct {
 type target struct {
 	listener *Listener
 	addrs    []netip.AddrPort
-	rule     *rule // that was added by hand, or nil
+	memo     *hopMemo // how to get there; may be nil
+	rule     *rule    // that was added by hand, or nil
 }
 
 // entry is what the flow table holds: one of an established connection, a dial
@@ -103,6 +105,7 @@ func NewNode(cfg Config) (*Node, error) {
 	n.seed = binary.NativeEndian.Uint64(seed[:])
 	n.responder = handshake.NewResponder(handshake.Config{Identity: n.id})
 	n.health.init()
+	n.router.init()
 	var err error
 	if n.stack, err = netstack.New(netstack.Config{}); err != nil {
 		return nil, fmt.Errorf("serval: cannot start the TCP stack: %w", err)

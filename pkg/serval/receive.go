@@ -16,7 +16,10 @@ type counters struct {
 // receive is where every datagram enters: packets of established flows go
 // through the flow table to their connection, packets that open one to the
 // openers (SYN, OPEN) or to the dial that waits for them.
-func (n *Node) receive(b *underlay.Batch) {
+func (n *Node) receive(b *underlay.Batch) { n.take(b, nil) }
+
+// take is receive for a reader that forwards, if f is not nil.
+func (n *Node) take(b *underlay.Batch, f *forwarding) {
 	for data := b.Data; len(data) > 0; {
 		pkt := data[:min(b.Seg, len(data))]
 		t, err := sal.PeekType(pkt)
@@ -41,17 +44,19 @@ func (n *Node) receive(b *underlay.Batch) {
 				e.half.early(pkt)
 			}
 		} else {
-			n.receiveLong(b, pkt, t, id)
+			n.receiveLong(b, pkt, t, id, f)
 		}
 		data = data[len(pkt):]
 	}
 }
 
 // receiveLong takes a packet that opens a connection.
-func (n *Node) receiveLong(b *underlay.Batch, pkt []byte, t sal.Type, id sal.FlowID) {
+func (n *Node) receiveLong(b *underlay.Batch, pkt []byte, t sal.Type, id sal.FlowID, f *forwarding) {
 	switch t {
 	case sal.TypeSYN:
-		n.openers.put(b, pkt)
+		if f == nil || !f.syn(b, pkt) {
+			n.openers.put(b, pkt)
+		}
 	case sal.TypeOpen:
 		switch e := n.flows.Lookup(id); {
 		case e == nil:
@@ -71,7 +76,9 @@ func (n *Node) receiveLong(b *underlay.Batch, pkt []byte, t sal.Type, id sal.Flo
 			e.dial.put(b, pkt)
 		}
 	case sal.TypeDatagram:
-		n.datagram(b, pkt)
+		if !n.back(b, pkt, f) {
+			n.datagram(b, pkt)
+		}
 	case sal.TypeJoin, sal.TypeJoinAck:
 		e := n.flows.Lookup(id)
 		switch {

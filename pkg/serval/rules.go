@@ -83,7 +83,7 @@ func (n *Node) AddRule(r Rule) (id uint64, err error) {
 			p = k.Of(added.name)
 		}
 		added.entries = append(added.entries, &servicetable.Rule[target]{Prefix: p, Action: r.Action, Priority: r.Priority,
-			Weight: uint32(r.Weight), Target: target{addrs: added.Next, rule: added}})
+			Weight: uint32(r.Weight), Target: target{addrs: added.Next, memo: new(hopMemo), rule: added}})
 	}
 	n.rules.mu.Lock()
 	defer n.rules.mu.Unlock()

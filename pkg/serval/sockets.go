@@ -126,7 +126,7 @@ func park(next, old []local) []local {
 
 // listenOn opens the socket of l.
 func (n *Node) listenOn(l *local) (err error) {
-	l.Socket, err = n.sockets.network.Listen(l.addr, n.receive)
+	l.Socket, err = n.sockets.network.Listen(l.addr, n.handler())
 	if err != nil {
 		return fmt.Errorf("serval: cannot listen on %v: %w; choose another address in Config.Listen or SERVAL_LISTEN", l.addr, err)
 	}
