@@ -58,6 +58,7 @@ type Flow struct {
 	slow        slowness
 	appUntil    uint64 // delivered count up to which samples are application-limited
 	lastSent    Time   // last ack-eliciting packet
+	probed      Time   // last probe timeout
 	lastHeard   Time
 	progress    Time // last acknowledgement of anything new
 	sampled     Time // last measurement of the round trip

@@ -180,3 +180,20 @@ func TestProbeTimeoutLeaves(t *testing.T) {
 		t.Errorf("after silence: packets of %d, %d timeouts", f.MTU(), f.Stats().Timeouts)
 	}
 }
+
+// TestSilenceWhileSending: packets that go on leaving do not keep silence from
+// being noticed, although none of them fills the window.
+func TestSilenceWhileSending(t *testing.T) {
+	const ms = Time(time.Millisecond)
+	f, l := newBench(1)
+	for now := 2 * ms; now < Time(time.Second); now += ms {
+		f.StartBurst(now)
+		f.Sent(now, Record{Kind: Dgram, Size: 100})
+		f.Timeout(now, l)
+		if f.Timeouts() == 2 {
+			t.Logf("silent twice after %v", time.Duration(now))
+			return
+		}
+	}
+	t.Error("a second of silence is not noticed")
+}

@@ -32,7 +32,10 @@ func (f *Flow) lossDeadline() Time {
 	if f.Helped && f.loss.backoff == 0 {
 		return f.suspectAt()
 	}
-	return f.lastSent.Add(f.probeWait())
+	// Each packet puts the probe off, but not for ever: datagrams may leave all
+	// the time and fill no window.
+	oldest := f.log.burst(f.log.rec(f.log.base)).sent
+	return min(f.lastSent.Add(f.probeWait()), max(oldest, f.progress, f.resumed, f.probed).Add(2*f.probeWait()))
 }
 
 // suspectAt is when silence becomes suspicious: the oldest packet should have
@@ -100,7 +103,7 @@ func (f *Flow) Timeout(now Time, o Owner) (silent bool) {
 			}
 		}
 	}
-	f.lastSent = now
+	f.lastSent, f.probed = now, now
 	f.log.advance()
 	return true
 }
@@ -125,7 +128,7 @@ func (f *Flow) timeoutHelped(now, due Time, o Owner) bool {
 	}
 	f.stats.Timeouts++
 	f.loss.backoff = min(f.loss.backoff+1, maxTimeouts)
-	f.lastSent = now
+	f.lastSent, f.probed = now, now
 	return true
 }
 
