@@ -23,15 +23,24 @@ import (
 
 func main() { command.Main("services", run) }
 
+// part runs one of the processes that are measured, if that is what this one was
+// started for: the harness starts itself again.
+func part() (isPart bool, err error) {
+	if len(os.Args) != 3 {
+		return false, nil
+	}
+	switch os.Args[1] {
+	case "replica":
+		return true, traffic.Replica(os.Args[2])
+	case "ask":
+		return true, traffic.Ask(os.Args[2])
+	}
+	return false, nil
+}
+
 func run() error {
-	// The harness starts itself again as the processes that are measured.
-	if len(os.Args) == 3 {
-		switch os.Args[1] {
-		case "replica":
-			return traffic.Replica(os.Args[2])
-		case "ask":
-			return traffic.Ask(os.Args[2])
-		}
+	if isPart, err := part(); isPart {
+		return err
 	}
 	flags := suite.Define("services", 3, "")
 	if err := command.ParseFlags(); err != nil {

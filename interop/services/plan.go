@@ -15,16 +15,17 @@ type plan struct {
 	kill    time.Duration // of the load around a crash
 	web     time.Duration // of one load of requests
 	lookups time.Duration
+	fault   time.Duration // of the load around a fault, which lasts a third of it
 }
 
 var (
-	fullPlan  = plan{runs: 3, restart: time.Minute, kill: 30 * time.Second, web: 5 * time.Second, lookups: 2 * time.Second}
-	quickPlan = plan{runs: 1, restart: 20 * time.Second, kill: 12 * time.Second, web: 2 * time.Second, lookups: time.Second}
+	fullPlan  = plan{runs: 3, restart: time.Minute, kill: 30 * time.Second, web: 5 * time.Second, lookups: 2 * time.Second, fault: 36 * time.Second}
+	quickPlan = plan{runs: 1, restart: 20 * time.Second, kill: 12 * time.Second, web: 2 * time.Second, lookups: time.Second, fault: 18 * time.Second}
 )
 
 // all is the systems, in the order of the table. Without a balancer between,
-// "tcp" asks one server.
-var all = []string{"serval", "nginx", "haproxy", "tcp"}
+// "tcp" asks one server; "calm" is serval without the fault.
+var all = []string{"serval", "nginx", "haproxy", "tcp", calm}
 
 // row is one line of the results.
 type row struct{ name, unit string }
@@ -47,10 +48,12 @@ func (g *group) Choice() (rows []string, systems *[]string) {
 // groups returns everything the benchmark measures.
 func groups() []group {
 	own := []string{"serval"}
+	both := []string{"serval", calm}
 	return []group{
 		{[]row{{"lpm-1m-ns", "ns"}, {"lpm-1m-allocs", "allocs"}, {"lpm-update-us", "us"}}, own, lookups},
 		{[]row{{"rolling-restart-failed", "requests"}, {"rolling-restart-asked", "requests"}, {"rolling-restart-p999-ms", "ms"}}, own, rollingRestart},
 		{[]row{{"kill-failed-elsewhere", "requests"}, {"kill-failed", "requests"}, {"dial-after-kill-p999-ms", "ms"}, {"dial-after-kill-p50-ms", "ms"}}, own, crash},
+		{faultRows("fault-blackhole", row{"fault-blackhole-caught", "requests"}, row{"fault-blackhole-return-s", "s"}), both, blackHole},
 		{[]row{{"http-lb-rps", "1/s"}, {"http-lb-p50-us", "us"}, {"http-lb-p99-us", "us"}}, all, keptRequests},
 		{[]row{{"http-lb-fresh-rps", "1/s"}, {"http-lb-fresh-p50-us", "us"}, {"http-lb-fresh-p99-us", "us"}}, all, freshRequests},
 	}
@@ -64,6 +67,7 @@ var targets = []score.Target{
 	{Row: "rolling-restart-failed", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "kill-failed-elsewhere", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "dial-after-kill-p999-ms", Must: 300, Aim: 300, LowerWins: true},
+	{Row: "fault-blackhole-failed", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "http-lb-rps", Peer: "nginx", Must: 1, Aim: 1},
 	{Row: "http-lb-p99-us", Peer: "nginx", Must: 1, Aim: 1, LowerWins: true},
 	{Row: "http-lb-rps", Peer: "haproxy", Must: 1, Aim: 1},

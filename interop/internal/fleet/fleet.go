@@ -1,8 +1,8 @@
 //go:build unix
 
 // Package fleet runs a Serval cluster of real processes on this host: servald for
-// each of its hosts, which are addresses of the loopback interface, and programs
-// that use them.
+// each of its hosts, and programs that use them. Its hosts are addresses of the
+// loopback interface, or have network namespaces.
 package fleet
 
 import (
@@ -40,7 +40,7 @@ func New(ctx context.Context) (*Fleet, error) {
 	}
 	f := &Fleet{Servald: filepath.Join(dir, "servald"), dir: dir}
 	f.ctx, f.end = context.WithCancel(ctx)
-	if err := f.Build(f.Servald, "./servald"); err != nil {
+	if err := f.Build(f.Servald, "github.com/serval-net/serval/servald"); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (f *Fleet) Build(program, pkg string) error {
 	build := exec.CommandContext(f.ctx, "go", "build", "-o", program, pkg)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building %s (run from the repository's root): %w\n%s", pkg, err, out)
+		return fmt.Errorf("building %s (run inside the repository): %w\n%s", pkg, err, out)
 	}
 	return nil
 }
@@ -72,28 +72,51 @@ func (f *Fleet) Close() {
 	os.RemoveAll(f.dir)
 }
 
+// Place is where a host's programs run, such as a lab.Host. Do runs a function
+// there: the sockets that it opens and the processes that it starts belong there.
+type Place interface {
+	Do(func() error) error
+}
+
+// here is the network that this process is in.
+type here struct{}
+
+func (here) Do(f func() error) error { return f() }
+
 // Host is one member of the cluster.
 type Host struct {
-	Fleet *Fleet
-	Addr  string   // of the loopback interface
-	Env   []string // for programs that run on it
+	Fleet  *Fleet
+	Addr   string   // of the loopback interface, or in its place
+	Env    []string // for programs that run on it
+	Gossip string   // address:port
 
-	name, gossip string
-	daemon       *Process
+	place  Place
+	name   string
+	daemon *Process
 }
 
 // Join adds a host at an address of the loopback interface, such as 127.0.0.2,
 // and starts its servald, with further arguments of servald run.
 func (f *Fleet) Join(addr string, args ...string) (*Host, error) {
+	return f.JoinAt(here{}, addr, args...)
+}
+
+// JoinAt is Join for a host that is somewhere else, at an address that is known
+// there. The place must last longer than the fleet.
+func (f *Fleet) JoinAt(place Place, addr string, args ...string) (*Host, error) {
 	f.mu.Lock()
 	name := fmt.Sprintf("host%d", len(f.hosts))
 	f.mu.Unlock()
-	gossip, err := FreePort(addr)
+	var gossip string
+	err := place.Do(func() (err error) {
+		gossip, err = FreePort(addr)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	home := filepath.Join(f.dir, name)
-	h := &Host{Fleet: f, Addr: addr, name: name, gossip: gossip}
+	h := &Host{Fleet: f, Addr: addr, Gossip: gossip, place: place, name: name}
 	if f.token == "" {
 		f.token, err = f.servald("init", "--home", home, "--name", name, "--seed", gossip)
 	} else {
@@ -102,7 +125,7 @@ func (f *Fleet) Join(addr string, args ...string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.Env = []string{"SERVAL_HOME=" + home, "SERVAL_SOCKET=" + filepath.Join(home, "s"), "SERVAL_LISTEN=" + addr + ":0", "SERVAL_TOKEN="}
+	h.Env = []string{"SERVAL_HOME=" + home, "SERVAL_SOCKET=" + h.Socket(), "SERVAL_LISTEN=" + addr + ":0", "SERVAL_TOKEN="}
 	if h.daemon, err = h.Start("servald", append([]string{f.Servald, "run", "--gossip", gossip}, args...)...); err != nil {
 		return nil, err
 	}
@@ -134,7 +157,7 @@ func (h *Host) Start(name string, args ...string) (*Process, error) {
 // StartWith starts a program on the host with more in its environment.
 func (h *Host) StartWith(name string, env []string, args ...string) (*Process, error) {
 	f := h.Fleet
-	p, err := Start(f.ctx, name+" on "+h.name, append(append([]string(nil), h.Env...), env...), args...)
+	p, err := startAt(f.ctx, h.place, name+" on "+h.name, append(append([]string(nil), h.Env...), env...), args...)
 	if err == nil {
 		f.mu.Lock()
 		f.all = append(f.all, p)
@@ -151,6 +174,9 @@ func (h *Host) Run(args ...string) (string, error) {
 	}
 	return p.Output()
 }
+
+// Socket is the control socket of the host's servald.
+func (h *Host) Socket() string { return filepath.Join(h.Fleet.dir, h.name, "s") }
 
 // Daemon is the host's servald.
 func (h *Host) Daemon() *Process { return h.daemon }

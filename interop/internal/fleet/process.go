@@ -31,6 +31,10 @@ type Process struct {
 
 // Start starts a program. It is killed when ctx ends.
 func Start(ctx context.Context, name string, env []string, args ...string) (*Process, error) {
+	return startAt(ctx, here{}, name, env, args...)
+}
+
+func startAt(ctx context.Context, place Place, name string, env []string, args ...string) (*Process, error) {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), env...)
 	// What it starts ends with it: nginx has workers.
@@ -43,7 +47,7 @@ func Start(ctx context.Context, name string, env []string, args ...string) (*Pro
 	}
 	defer w.Close()
 	cmd.Stdout, cmd.Stderr = w, w
-	if err := cmd.Start(); err != nil {
+	if err := place.Do(cmd.Start); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
@@ -89,6 +93,13 @@ func (p *Process) Kill() {
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
 }
+
+// Freeze stops the program in its tracks, with SIGSTOP: the kernel goes on taking
+// what is sent to it, and nobody answers.
+func (p *Process) Freeze() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGSTOP) }
+
+// Thaw lets a frozen program go on.
+func (p *Process) Thaw() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGCONT) }
 
 // Stop asks the program to end and waits until it has; one that does not is
 // killed, which is an error.

@@ -46,6 +46,29 @@ type Result struct {
 type Requests struct {
 	Asked, Failed int
 	Micros        []int // how long each took that was answered, in its order
+
+	// Of Load.Dials, in µs since the start: when each of Micros was due, and each
+	// that failed.
+	Due, Lost []int
+}
+
+// During returns those of Load.Dials that were due in a part of the load. It knows
+// nothing of who answered.
+func (r *Requests) During(from, to time.Duration) (part Requests) {
+	in := func(at int) bool { return at >= int(from.Microseconds()) && at < int(to.Microseconds()) }
+	for i, at := range r.Due {
+		if in(at) {
+			part.Due, part.Micros = append(part.Due, at), append(part.Micros, r.Micros[i])
+		}
+	}
+	for _, at := range r.Lost {
+		if in(at) {
+			part.Lost = append(part.Lost, at)
+		}
+	}
+	part.Failed = len(part.Lost)
+	part.Asked = len(part.Due) + part.Failed
+	return part
 }
 
 // Failure is a request that was not answered.
@@ -163,8 +186,13 @@ func (c *client) ask(t *http.Transport, due time.Time, r *Requests) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r.Asked++
+	steady := c.load.Dials > 0 && r == &c.out.Dialled
+	at := int(due.Sub(c.start).Microseconds())
 	if err != nil {
 		r.Failed++
+		if steady {
+			r.Lost = append(r.Lost, at)
+		}
 		f.At, f.Why = due.Sub(c.start), err.Error()
 		if len(c.out.Failures) < maxFailures {
 			c.out.Failures = append(c.out.Failures, f)
@@ -172,6 +200,9 @@ func (c *client) ask(t *http.Transport, due time.Time, r *Requests) {
 		return
 	}
 	r.Micros = append(r.Micros, int(took.Microseconds()))
+	if steady {
+		r.Due = append(r.Due, at)
+	}
 	c.out.Answered[instance]++
 	for s := int(time.Since(c.start).Seconds()); len(c.out.Second) <= s; {
 		c.out.Second = append(c.out.Second, make(map[string]int))
