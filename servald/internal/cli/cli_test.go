@@ -46,6 +46,17 @@ func (n *network) DialContext(ctx context.Context, _, name string) (net.Conn, er
 	return d.DialContext(ctx, "tcp", ln.Addr().String())
 }
 
+func (n *network) ListenAs(_ context.Context, _ serval.ListenConfig, name string) (instanceListener, error) {
+	ln, err := n.Listen(name)
+	return tcpInstance{ln}, err
+}
+
+// tcpInstance is always found.
+type tcpInstance struct{ net.Listener }
+
+func (tcpInstance) Suspend(context.Context) error { return nil }
+func (tcpInstance) Resume(context.Context) error  { return nil }
+
 func (n *network) Listen(name string) (net.Listener, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -13,8 +13,17 @@ import (
 type node interface {
 	DialContext(ctx context.Context, network, name string) (net.Conn, error)
 	Listen(name string) (net.Listener, error)
+	// ListenAs is Listen for an instance with options.
+	ListenAs(ctx context.Context, lc serval.ListenConfig, name string) (instanceListener, error)
 	// Close waits until what was written is delivered.
 	Close() error
+}
+
+// instanceListener is what serve needs of a *serval.Listener.
+type instanceListener interface {
+	net.Listener
+	Suspend(ctx context.Context) error
+	Resume(ctx context.Context) error
 }
 
 // stack is a serval.Node whose listeners have no type.
@@ -22,6 +31,12 @@ type stack struct{ *serval.Node }
 
 // Listen is Node.Listen.
 func (s stack) Listen(name string) (net.Listener, error) { return s.Node.Listen(name) }
+
+// ListenAs is ListenConfig.Listen.
+func (s stack) ListenAs(ctx context.Context, lc serval.ListenConfig, name string) (instanceListener, error) {
+	lc.Node = s.Node
+	return lc.Listen(ctx, name)
+}
 
 // withNode runs f with a node that is closed afterwards.
 func (a *App) withNode(ctx context.Context, f func(node) error) error {

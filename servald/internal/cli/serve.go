@@ -15,6 +15,7 @@ import (
 
 func (a *App) serveCommand() *cobra.Command {
 	var to string
+	var flags instanceFlags
 	p := &splice.Proxy{}
 	cmd := &cobra.Command{
 		Use:   "serve NAME (--to HOST:PORT | -- COMMAND [ARG]...)",
@@ -24,9 +25,12 @@ passed on to a TCP server; host:port may also be unix:PATH. With a command, one 
 started for each connection, with the connection as its standard input and output, as
 inetd does; it finds the service in SERVAL_SERVICE and the caller in SERVAL_PEER.
 
+` + instanceHelp + `
+
 When it is told to stop, serve withdraws the name at once and lets open connections go
 on for the time of --drain.`,
 		Example: `  servald serve svc:web --to localhost:80
+  servald serve svc:web --to localhost:80 --check http://localhost/health --weight 2
   servald serve svc:time -- date -u`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			command := cmd.ArgsLenAtDash() >= 0 && len(args) > 1
@@ -40,8 +44,10 @@ on for the time of --drain.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			what := to
-			p.Handle = splice.To(func(ctx context.Context) (net.Conn, error) { return dialLocal(ctx, to) })
+			dial := func(ctx context.Context) (net.Conn, error) { return dialLocal(ctx, to) }
+			p.Handle = splice.To(dial)
 			if to == "" {
+				dial = nil
 				path, err := exec.LookPath(args[1])
 				if err != nil {
 					return err
@@ -51,17 +57,19 @@ on for the time of --drain.`,
 					return a.serveCommandOn(ctx, conn, args[0], path, args[1:])
 				}
 			}
+			options, err := flags.parse(dial)
+			if err != nil {
+				return err
+			}
 			return a.withNode(cmd.Context(), func(n node) error {
-				ln, err := n.Listen(args[0])
-				if err != nil {
-					return err
-				}
-				a.note("serving %s with %s", ln.Addr(), what)
-				return a.proxy(cmd.Context(), p, ln)
+				return a.serveInstance(cmd.Context(), n, args[0], p, options, func(ln net.Listener) {
+					a.note("serving %s with %s", ln.Addr(), what)
+				})
 			})
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "TCP server, `host:port`, or unix:PATH")
+	flags.add(cmd)
 	proxyFlags(cmd, p)
 	return cmd
 }

@@ -33,22 +33,28 @@ type Proxy struct {
 // Active returns how many connections are open.
 func (p *Proxy) Active() int64 { return p.active.Load() }
 
+// Load returns the share of MaxConns that is open, 1 if there is no room.
+func (p *Proxy) Load() float64 { return float64(p.Active()) / float64(p.limit()) }
+
+func (p *Proxy) limit() int {
+	if p.MaxConns <= 0 {
+		return 4096
+	}
+	return p.MaxConns
+}
+
 // Total returns how many connections were accepted.
 func (p *Proxy) Total() int64 { return p.total.Load() }
 
-// Serve accepts from ln until ctx is done, then closes ln, gives open connections
-// the time of Drain, ends them, and returns nil. It returns the error when ln fails
+// Serve accepts from ln until ctx is done, then closes ln, accepts what had come
+// before, gives open connections the time of Drain, ends them, and returns nil. It returns the error when ln fails
 // for another reason. When it returns, nothing that it started runs any more.
 func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
-	limit := p.MaxConns
-	if limit <= 0 {
-		limit = 4096
-	}
 	log := p.Log
 	if log == nil {
 		log = slog.Default()
 	}
-	slots := make(chan struct{}, limit)
+	slots := make(chan struct{}, p.limit())
 	// Connections outlive ctx by the drain time.
 	conns, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -82,14 +88,19 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	return err
 }
 
-// accept calls start for each connection, which holds one of the slots.
+// accept calls start for each connection, which holds one of the slots. When ctx is
+// done it goes on until ln says that there are no more.
 func (p *Proxy) accept(ctx context.Context, ln net.Listener, slots chan struct{}, start func(net.Conn)) error {
 	delay := time.Duration(0)
 	for {
 		select {
 		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil
+		default:
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		conn, err := ln.Accept()
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,4 +220,56 @@ func TestProxyReportsABrokenListener(t *testing.T) {
 	if err := p.Serve(t.Context(), ln); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve returned %v", err)
 	}
+}
+
+// late is a listener to which a connection comes just before it is closed.
+type late struct {
+	net.Listener
+	closed chan struct{}
+	conn   chan net.Conn
+}
+
+func (l *late) Close() error { close(l.closed); return nil }
+
+func (l *late) Accept() (net.Conn, error) {
+	<-l.closed
+	select {
+	case c := <-l.conn:
+		return c, nil
+	default:
+		return nil, net.ErrClosed
+	}
+}
+
+func TestProxyServesWhatCameBeforeTheEnd(t *testing.T) {
+	for range 20 { // whichever way the end and the connection race
+		client, server := conntest.Pipe()
+		ln := &late{closed: make(chan struct{}), conn: make(chan net.Conn, 1)}
+		ln.conn <- server
+		p := &Proxy{Log: quiet(), Drain: time.Minute, Handle: func(_ context.Context, c net.Conn) error {
+			_, err := io.WriteString(c, "served")
+			return errors.Join(err, c.Close())
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- p.Serve(ctx, &once{Listener: ln}) }()
+		cancel()
+		if got, err := io.ReadAll(client); string(got) != "served" || err != nil {
+			t.Fatalf("read %q, %v", got, err)
+		}
+		if err := <-served; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// once closes a listener only the first time.
+type once struct {
+	net.Listener
+	sync.Once
+}
+
+func (o *once) Close() (err error) {
+	o.Do(func() { err = o.Listener.Close() })
+	return err
 }
