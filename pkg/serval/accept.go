@@ -122,9 +122,13 @@ func (n *Node) openSYN(a *answer) {
 		}
 		return
 	}
-	l, no := n.demux(&syn, len(a.pkt))
+	l, no := n.demux(a, &syn)
 	if l == nil {
-		if !n.forwardLate(a, &syn) {
+		if held, code := n.hold(a, &syn, no.Code); held {
+			return
+		} else if code != 0 {
+			n.refuse(a, &syn, sal.Refuse{Code: code})
+		} else if !n.forwardLate(a, &syn) {
 			n.refuse(a, &syn, no)
 		}
 		return
@@ -176,16 +180,20 @@ func (n *Node) prepare() {
 
 // demux looks a first packet's service up: a listener that has room, or why
 // there is none.
-func (n *Node) demux(syn *sal.SYN, size int) (*Listener, sal.Refuse) {
+func (n *Node) demux(a *answer, syn *sal.SYN) (*Listener, sal.Refuse) {
 	no := sal.Refuse{Code: sal.NoService}
 	for set := range n.services.Matches(syn.Service) {
 		for _, r := range set.Rules() {
-			r.Count(size)
+			switch {
+			case r.Action == servicetable.Forward, r.Action == servicetable.Delay && a.passed:
+				continue
+			case r.Action == servicetable.Delay:
+				return nil, no // see hold
+			}
+			r.Count(len(a.pkt))
 			switch {
 			case r.Action == servicetable.Drop:
 				return nil, sal.Refuse{Code: sal.NoService}
-			case r.Action != servicetable.Demux:
-				continue
 			case syn.Datagram != (r.Target.listener.packets != nil):
 				return nil, sal.Refuse{Code: sal.NoService}
 			case r.Target.listener.census.refuses():

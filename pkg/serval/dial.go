@@ -57,6 +57,7 @@ type answer struct {
 	from   netip.AddrPort
 	socket underlay.Socket
 	origin netip.AddrPort // of the instance, if the packet came back through routers
+	passed bool           // DELAY rules are to be passed over
 	err    error          // instead of a packet: the address cannot answer
 }
 

@@ -39,6 +39,7 @@ type Node struct {
 	flows     flowtable.Table[entry]
 	services  servicetable.Table[target]
 	rules     rules
+	waker     waker
 	stack     *netstack.Stack
 	responder *handshake.Responder
 	openers   openers
@@ -106,6 +107,7 @@ func NewNode(cfg Config) (*Node, error) {
 	n.responder = handshake.NewResponder(handshake.Config{Identity: n.id})
 	n.health.init()
 	n.router.init()
+	n.waker.init()
 	var err error
 	if n.stack, err = netstack.New(netstack.Config{}); err != nil {
 		return nil, fmt.Errorf("serval: cannot start the TCP stack: %w", err)
@@ -184,6 +186,7 @@ func (n *Node) end(ctx context.Context, retire func(*Listener) error) error {
 		n.control.Close()
 	}
 	n.endRules()
+	n.waker.close()
 	n.unwatch()
 	n.finder.close()
 	n.openers.stop()

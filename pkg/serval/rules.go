@@ -33,7 +33,8 @@ type Rule struct {
 	Action servicetable.Action
 
 	// Priority and Weight are as in a registration: larger priorities come first,
-	// and Weight, 1 to 65535, is the share among equals; 0 means 1.
+	// and Weight, 1 to 65535, is the share among equals; 0 means 1. Delay comes
+	// behind all other rules of its prefix, whatever its priority.
 	Priority, Weight int
 
 	// Next is where Forward sends: the addresses, best first, of one instance or
@@ -77,32 +78,52 @@ func (n *Node) AddRule(r Rule) (id uint64, err error) {
 	if len(keys) == 0 {
 		keys = []sal.KeyPrefix{{}}
 	}
+	var prefixes []sal.Prefix
 	for _, k := range keys {
 		p := added.name.Prefix()
 		if k.Bits > 0 {
 			p = k.Of(added.name)
 		}
-		added.entries = append(added.entries, &servicetable.Rule[target]{Prefix: p, Action: r.Action, Priority: r.Priority,
-			Weight: uint32(r.Weight), Target: target{addrs: added.Next, memo: new(hopMemo), rule: added}})
+		prefixes = append(prefixes, p)
+	}
+	if err := n.enter(added, prefixes...); err != nil {
+		return 0, &OpError{Op: "add a rule for", Service: r.Service, Err: err}
+	}
+	return added.ID, nil
+}
+
+// lastResort is taken off the priorities of DELAY rules in the table, so that they
+// come behind all others of their prefix.
+const lastResort = 1 << 20
+
+// enter puts a rule into the service table.
+func (n *Node) enter(r *rule, prefixes ...sal.Prefix) error {
+	priority := r.Priority
+	if r.Action == servicetable.Delay {
+		priority -= lastResort
+	}
+	for _, p := range prefixes {
+		r.entries = append(r.entries, &servicetable.Rule[target]{Prefix: p, Action: r.Action, Priority: priority,
+			Weight: uint32(r.Weight), Target: target{addrs: r.Next, rule: r, memo: new(hopMemo)}})
 	}
 	n.rules.mu.Lock()
 	defer n.rules.mu.Unlock()
 	if n.rules.closed {
-		return 0, &OpError{Op: "add a rule for", Service: r.Service, Err: errNodeClosed}
+		return errNodeClosed
 	}
 	n.rules.last++
-	added.ID = n.rules.last
-	if err := n.services.Add(added.entries...); err != nil {
-		return 0, &OpError{Op: "add a rule for", Service: r.Service, Err: err}
+	r.ID = n.rules.last
+	if err := n.services.Add(r.entries...); err != nil {
+		return err
 	}
 	if n.rules.all == nil {
 		n.rules.all = make(map[uint64]*rule)
 	}
-	n.rules.all[added.ID] = added
+	n.rules.all[r.ID] = r
 	if !r.Expires.IsZero() {
-		added.end = time.AfterFunc(time.Until(r.Expires), func() { n.RemoveRule(added.ID) })
+		r.end = time.AfterFunc(time.Until(r.Expires), func() { n.RemoveRule(r.ID) })
 	}
-	return added.ID, nil
+	return nil
 }
 
 // RemoveRule removes a rule that AddRule added.
@@ -156,6 +177,9 @@ func (r *rule) counted() Rule {
 	}
 	return out
 }
+
+// count notes a use of the rule.
+func (r *rule) count(size int) { r.entries[0].Count(size) }
 
 // endRules removes all rules for good.
 func (n *Node) endRules() {

@@ -1,0 +1,180 @@
+package serval
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"github.com/serval-net/serval/internal/hook"
+	"github.com/serval-net/serval/pkg/sal"
+	"github.com/serval-net/serval/pkg/servicetable"
+)
+
+// A DELAY rule holds dials and first packets for a name that nobody is known to
+// serve, under its own prefix or a longer one, until its hook has found or
+// started an instance; then it is passed over. See waker for how often.
+
+// run runs the hook for a service and waits until an instance is there.
+func (n *Node) run(g *waking) {
+	ctx, cancel := context.WithDeadline(n.waker.ctx, g.until)
+	defer cancel()
+	call := hook.Call{Service: g.key.rule.Service, ID: hex.EncodeToString(g.key.service[:])}
+	if !g.name.IsZero() {
+		call.Service = g.name.String()
+	}
+	n.log.Debug("a hook runs", "service", call.Service, "hook", g.key.rule.Hook.String())
+	said, err := g.key.rule.Hook.run(ctx, call)
+	if err == nil {
+		err = n.learn(g, said)
+	}
+	switch {
+	case err != nil:
+		g.failed = because(ErrNoService, "nobody serves %s, and the hook that should change that fails: %v", call.Service, err)
+		g.err = g.failed
+		close(g.ran)
+	default:
+		close(g.ran)
+		if !n.appears(ctx, g) {
+			g.err = because(ErrNoService, "nobody serves %s: its hook ran, but no instance was there within %v", call.Service, g.key.rule.Hook.timeout())
+		}
+	}
+	if g.err != nil {
+		n.log.Warn("a hook was in vain", "service", call.Service, "error", g.err)
+	}
+	for _, held := range n.waker.end(g, time.Now()) {
+		held.answer.passed = true
+		select {
+		case n.openers.queue <- held.answer:
+		case <-n.waker.ctx.Done():
+			return
+		}
+	}
+}
+
+// learn adds rules for the instances that a hook names.
+func (n *Node) learn(g *waking, said hook.Answer) error {
+	for _, addr := range said.Forward {
+		p := sal.Prefix{ID: g.key.service, Bits: wholeName}
+		r := &rule{name: g.name, Rule: Rule{Service: g.name.String(), Action: servicetable.Forward, Expires: time.Now().Add(said.TTL)}}
+		r.Next = append(r.Next, addr)
+		if g.name.IsZero() {
+			r.Service = p.String()
+		}
+		if err := r.checkNext(); err != nil {
+			return err
+		}
+		if err := n.enter(r, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wholeName is the length of the prefix of a name that is no wildcard.
+var wholeName = sal.MustParseName("svc:serval").Prefix().Bits
+
+// appears waits until the service table leads to an instance, or a dial has
+// found one elsewhere.
+func (n *Node) appears(ctx context.Context, g *waking) bool {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for n.delayed(g.key.service) == g.key.rule {
+		select {
+		case <-tick.C:
+		case <-g.seen:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// delayed returns the DELAY rule that a first packet meets before anything that
+// leads somewhere or drops it, nil if none.
+func (n *Node) delayed(id sal.ServiceID) *rule {
+	for set := range n.services.Matches(id) {
+		for _, r := range set.Rules() {
+			switch r.Action {
+			case servicetable.Delay:
+				return r.Target.rule
+			case servicetable.Drop, servicetable.Forward:
+				return nil
+			case servicetable.Demux:
+				if !r.Target.listener.census.refuses() {
+					return nil
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// hold keeps a first packet for which there is no listener, no says why, if a
+// DELAY rule is for it. If one is but cannot keep it, code is how to refuse it.
+func (n *Node) hold(a *answer, syn *sal.SYN, no sal.RefuseCode) (held bool, code sal.RefuseCode) {
+	if a.passed || no == sal.Overloaded {
+		return false, 0
+	}
+	r := n.delayed(syn.Service)
+	if r == nil {
+		return false, 0
+	}
+	name := r.name
+	if name.IsWildcard() {
+		name = sal.Name{}
+	}
+	r.count(len(a.pkt))
+	w := &n.waker
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g, err := w.begin(wakingKey{r, syn.Service.WithKey(0)}, name, time.Now(), n.run)
+	switch {
+	case err == nil && w.hold(g, a, syn.Flow):
+		return true, 0
+	case err == nil || errors.Is(err, ErrRefused):
+		return false, sal.Overloaded
+	case errors.Is(err, ErrClosed):
+		return false, sal.ShuttingDown
+	}
+	return false, sal.NoService
+}
+
+// awaken lets a dial wait for the hook of a rule, and then for what look finds
+// that comes before the rule.
+func (n *Node) awaken(ctx context.Context, r *rule, name sal.Name, look func() bool) error {
+	r.count(0)
+	w := &n.waker
+	w.mu.Lock()
+	g, err := w.begin(wakingKey{r, name.ServiceID()}, name, time.Now(), n.run)
+	w.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-g.ran:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if g.failed != nil {
+		return g.failed
+	}
+	for wait := 5 * time.Millisecond; !look(); wait = min(2*wait, 100*time.Millisecond) {
+		select {
+		case <-time.After(wait):
+		case <-g.over:
+			if look() {
+				return nil
+			}
+			return g.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	select {
+	case g.seen <- struct{}{}: // others wait as well
+	default:
+	}
+	return nil
+}
