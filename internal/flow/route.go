@@ -36,3 +36,7 @@ func (r *Route) sample(now Time, rtt time.Duration) {
 
 // rtt is the least round trip, 0 if none is known.
 func (r *Route) rtt() time.Duration { return time.Duration(r.least.Load()) }
+
+// Least returns the least round trip seen, and when one near it was seen last; 0
+// if none is known.
+func (r *Route) Least() (rtt time.Duration, seen Time) { return r.rtt(), Time(r.seen.Load()) }

@@ -49,6 +49,9 @@ type Candidate struct {
 	// RTT is the round trip measured to it; 0 means that none was.
 	RTT time.Duration
 
+	// Unreachable says that none of its addresses can be reached from here.
+	Unreachable bool
+
 	// Standing is how it fared lately, and Until when that ends unless it is
 	// Well. Suspect counts for nothing here: see Heard.
 	Standing Standing
@@ -123,6 +126,8 @@ func (c Choice) admit(list []Candidate) []Verdict {
 			v.Excluded = NotAsked
 		case v.KeyBits < 0:
 			v.Excluded = NotOwner
+		case v.Candidate.Unreachable:
+			v.Excluded = Unreachable
 		}
 		v.fit = 2 * (v.Bits + max(v.KeyBits, 0))
 		if v.Rule {

@@ -93,6 +93,7 @@ func TestOrder(t *testing.T) {
 			want: "1324"},
 		"only": {choice: Choice{Only: identity.NodeID{2}}, list: []Candidate{cand(1), cand(2, stands(Ejected)), cand(0)},
 			want: "0 2|1"},
+		"unreachable": {list: []Candidate{cand(1, priority(9), func(c *Candidate) { c.Unreachable = true }), cand(2)}, want: "2|1"},
 		"rather": {choice: Choice{Rather: identity.NodeID{3}}, list: []Candidate{cand(1, priority(2)), cand(2, priority(1)), cand(3, load(2))},
 			want: "312"},
 		"rather one that is ejected": {choice: Choice{Rather: identity.NodeID{3}}, list: []Candidate{cand(1), cand(2, priority(1)), cand(3, priority(2), stands(Ejected))},
@@ -389,6 +390,7 @@ func TestReason(t *testing.T) {
 	}{
 		{Choice{}, cand(1, weight(3)), "drawn by weight 3"},
 		{Choice{Only: identity.NodeID{2}}, cand(1), "another instance is wanted"},
+		{Choice{}, cand(1, func(c *Candidate) { c.Unreachable = true }), "no interface"},
 		{Choice{Keyed: true}, cand(1, owns(t, "8/1")), "does not own the key"},
 		{Choice{Keyed: true, Key: 1 << 63}, cand(1, owns(t, "80/8")), "owns the key, by 8 bits"},
 		{Choice{Keyed: true}, cand(1), "hash of key and instance"},

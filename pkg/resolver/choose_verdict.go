@@ -40,9 +40,10 @@ func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 type Exclusion uint8
 
 const (
-	Included Exclusion = iota
-	NotAsked           // another instance is wanted
-	NotOwner           // its Keys do not have the key
+	Included    Exclusion = iota
+	NotAsked              // another instance is wanted
+	NotOwner              // its Keys do not have the key
+	Unreachable           // none of its addresses can be reached from this host
 )
 
 // Verdict is a candidate's place in an order, and why it has it.
@@ -117,6 +118,8 @@ func (v *Verdict) Reason() string {
 		return "another instance is wanted"
 	case v.Excluded == NotOwner:
 		return "it does not own the key"
+	case v.Excluded == Unreachable:
+		return "this host has no interface from which to reach its addresses"
 	case v.Rather:
 		return "the last dial had it too, and it answers"
 	case v.Pardoned:

@@ -172,12 +172,17 @@ func (a *attempt) resolveAgain(ctx context.Context) {
 }
 
 func (a *attempt) report(addr netip.AddrPort, ok bool) {
-	for i := range a.list {
-		if a.list[i].addr == addr {
-			a.node.report(&a.list[i], ok)
-			return
-		}
+	if c := a.candidate(addr); c != nil {
+		a.node.report(c, ok)
 	}
+}
+
+// candidate returns the one asked at an address, nil if it is not on the list.
+func (a *attempt) candidate(addr netip.AddrPort) *candidate {
+	if i := slices.IndexFunc(a.list, func(c candidate) bool { return c.addr == addr }); i >= 0 {
+		return &a.list[i]
+	}
+	return nil
 }
 
 // grace is how long to wait after the last refusal: twice as long as that took.
@@ -221,6 +226,8 @@ func (a *attempt) hear(ans *answer) (done bool, err error) {
 	case sal.TypeSYNACK:
 		a.session, a.third, err = a.init.HandleSYNACK(time.Now(), ans.pkt)
 		switch {
+		case err == nil && !a.want.choice.admits(a.session.Peer.Node):
+			return false, because(ErrNoService, "another instance answered for node %v, which %v was wanted of", a.want.choice.only.Short(), a.name)
 		case err == nil:
 			a.won, a.credit = *ans, a.askedFor(asked, a.session.Router)
 			return true, nil

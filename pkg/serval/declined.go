@@ -60,6 +60,11 @@ func (a *attempt) decline(addr netip.AddrPort, err error) {
 		a.declined = make(declined)
 	}
 	a.declined[addr] = until
+	if no != nil && (no.code == sal.Overloaded || no.code == sal.ShuttingDown) {
+		if c := a.candidate(addr); c != nil { // other dials need not ask it now
+			a.node.health.declined(&c.from, min(no.after, longestHint))
+		}
+	}
 }
 
 // out reports whether an address declined and may not be asked now.

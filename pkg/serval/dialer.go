@@ -2,16 +2,40 @@ package serval
 
 import (
 	"context"
+	"fmt"
 	"net"
+
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
+	"github.com/serval-net/serval/pkg/sal"
 )
 
 // Dialer dials with options of its own, as a net.Dialer does. The zero value
-// dials from the default node with the node's policy.
+// dials from the default node with the node's policy, and any instance. It must
+// not be copied after its first use; its methods are safe for concurrent use.
 type Dialer struct {
 	// Node dials; nil means that of Default.
 	Node *Node
 	// Policy is how the connections use their paths; Automatic means the node's.
 	Policy Policy
+
+	// Balance is how to choose among instances of one priority; BalanceDefault
+	// leaves it to what they wish.
+	Balance resolver.Balance
+
+	// Key, if it is not empty, asks for the instance that owns it, as DialKey
+	// does.
+	Key string
+
+	// Instance, if it is not zero, is the node of the one instance to dial, as
+	// DialInstance does.
+	Instance identity.NodeID
+
+	// Sticky asks for the instance of a service, and a Key, that answered this
+	// Dialer last, as long as it answers: session affinity.
+	Sticky bool
+
+	sticky sticky
 }
 
 // DialContext is Node.DialContext with the dialer's options.
@@ -25,15 +49,42 @@ func (d *Dialer) DialContext(ctx context.Context, network, service string) (net.
 
 // DialConn is DialContext with the concrete type.
 func (d *Dialer) DialConn(ctx context.Context, network, service string) (*Conn, error) {
+	n, w, err := d.want()
+	if err != nil {
+		return nil, &OpError{Op: "dial", Service: service, Err: err}
+	}
+	name, err := sal.ParseName(service)
+	if err != nil || !d.Sticky {
+		return n.dialNetwork(ctx, network, service, w)
+	}
+	k := stickyKey{name, w.choice.key}
+	d.sticky.prefer(k, &w.choice)
+	c, err := n.dialNetwork(ctx, network, service, w)
+	if err == nil {
+		d.sticky.note(k, c)
+	}
+	return c, err
+}
+
+// want returns the node to dial from, and what the options ask for.
+func (d *Dialer) want() (*Node, want, error) {
 	n := d.Node
 	if n == nil {
 		var err error
 		if n, err = Default(); err != nil {
-			return nil, &OpError{Op: "dial", Service: service, Err: err}
+			return nil, want{}, err
 		}
 	}
 	if err := d.Policy.check(); err != nil {
-		return nil, &OpError{Op: "dial", Service: service, Err: err}
+		return nil, want{}, err
 	}
-	return n.dialNetwork(ctx, network, service, want{policy: d.Policy})
+	if d.Balance > resolver.BalanceHash {
+		return nil, want{}, fmt.Errorf("serval: Dialer.Balance is %v; choose one of the constants of package resolver", d.Balance)
+	}
+	w := want{policy: d.Policy}
+	if d.Key != "" {
+		w.choice = keyed(d.Key)
+	}
+	w.choice.balance, w.choice.only = d.Balance, d.Instance
+	return n, w, nil
 }

@@ -2,46 +2,92 @@ package serval
 
 import (
 	"net/netip"
-	"sync"
 	"time"
+
+	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
+	"github.com/serval-net/serval/pkg/sal"
 )
 
-// suspicion is how long an address that did not answer is asked last.
-const suspicion = 30 * time.Second
+// holdDeclined is how long an instance that declined, and did not say for how
+// long, is asked after others.
+const holdDeclined = time.Second
 
-// health remembers which addresses left a SYN unanswered, so that a crashed
-// instance costs one dial its timer and not the next one too. Gossip learns
-// later; a SYN's outcome is the judge.
+// health remembers how instances fared in this node's dials: which addresses left
+// a SYN unanswered, so that a crashed instance costs one dial its timer and not
+// the next one too, and who declined. Gossip learns later; a SYN's outcome is the
+// judge. It is safe for concurrent use.
 type health struct {
-	mu   sync.Mutex
-	dead map[netip.AddrPort]time.Time // until when
+	addrs resolver.Outliers[netip.AddrPort]
+	busy  resolver.Outliers[busyKey]
 }
 
-func (h *health) init() { h.dead = make(map[netip.AddrPort]time.Time) }
+// busyKey is one service's instance: by its node, or by its first address where
+// the node is not known.
+type busyKey struct {
+	service sal.Name
+	node    identity.NodeID
+	addr    netip.AddrPort
+}
 
-func (h *health) silent(a netip.AddrPort) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+func busyKeyOf(in *resolver.Instance) busyKey {
+	k := busyKey{service: in.Service, node: in.Node}
+	if in.Node == (identity.NodeID{}) && len(in.Addrs) > 0 {
+		k.addr = in.Addrs[0]
+	}
+	return k
+}
+
+// init makes it know of nobody.
+func (h *health) init() { *h = health{} }
+
+func (h *health) silent(a netip.AddrPort) { h.addrs.Failed(a, time.Now()) }
+
+func (h *health) answered(a netip.AddrPort) { h.addrs.Answered(a) }
+
+// declined notes that an instance has no room, for a time or, if that is 0, for
+// some time.
+func (h *health) declined(in *resolver.Instance, wait time.Duration) {
+	if wait == 0 {
+		wait = holdDeclined
+	}
 	now := time.Now()
-	if len(h.dead) > 4096 {
-		for k, until := range h.dead {
-			if now.After(until) {
-				delete(h.dead, k)
-			}
+	h.busy.Hold(busyKeyOf(in), now.Add(wait), now)
+}
+
+// suspect reports whether an address was silent when last asked, and it is not
+// yet time to ask it again.
+func (h *health) suspect(a netip.AddrPort, now time.Time) bool {
+	s, _ := h.addrs.Standing(a, now)
+	return s == resolver.Ejected
+}
+
+// assess says how an instance stands whose addresses are those that can be
+// reached: as well as the best of them.
+func (h *health) assess(c *resolver.Candidate, addrs []netip.AddrPort, now time.Time) {
+	c.Standing, c.Until = resolver.Ejected, time.Time{}
+	known := false
+	for _, a := range addrs {
+		s, until := h.addrs.Standing(a, now)
+		known = known || s != resolver.Well
+		if s < c.Standing || s == c.Standing && (c.Until.IsZero() || until.Before(c.Until)) {
+			c.Standing, c.Until = s, until
 		}
 	}
-	h.dead[a] = now.Add(suspicion)
+	if !known {
+		c.Standing, c.Until = resolver.Well, time.Time{}
+		c.Heard() // we have no opinion of our own
+	}
+	if s, until := h.busy.Standing(busyKeyOf(&c.Instance), now); s != resolver.Well && c.Standing != resolver.Ejected {
+		c.Standing, c.Until = resolver.Busy, until
+	}
 }
 
-func (h *health) answered(a netip.AddrPort) {
-	h.mu.Lock()
-	delete(h.dead, a)
-	h.mu.Unlock()
-}
-
-func (h *health) suspect(a netip.AddrPort) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	until, ok := h.dead[a]
-	return ok && time.Now().Before(until)
+// try takes the trials of the addresses that one dial is about to ask. If nothing
+// comes of it within the time given, another may.
+func (h *health) try(addrs []netip.AddrPort, wait time.Duration) {
+	now := time.Now()
+	for _, a := range addrs {
+		h.addrs.Claim(a, now.Add(wait), now)
+	}
 }

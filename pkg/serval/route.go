@@ -1,11 +1,15 @@
 package serval
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 
+	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
@@ -28,68 +32,189 @@ func (n *Node) report(c *candidate, ok bool) {
 // maxCandidates bounds how many rules one dial considers.
 const maxCandidates = 64
 
-// candidates lists where to send the first packet for a name, best first. The
-// service table comes first: a FORWARD rule says where, DEMUX that this very
-// node serves it, DROP that nobody may. The resolver adds what it knows. All of
+// candidates lists where to send the first packet for a name, best first. All of
 // them are hints; the outcome of a SYN decides.
 func (n *Node) candidates(ctx context.Context, name sal.Name, w choice) ([]candidate, error) {
-	var found []resolver.Instance
+	all, err := n.consider(ctx, name, w)
+	if err != nil {
+		return nil, err
+	}
+	list := n.addresses(all)
+	if len(list) == 0 {
+		return nil, noCandidate(name, all, w)
+	}
+	if all[0].Standing == resolver.Trial {
+		n.health.try(all[0].Addrs, 2*n.cfg.TryNext)
+	}
+	return list, nil
+}
+
+// noCandidate says why nobody can be asked.
+func noCandidate(name sal.Name, all []resolver.Verdict, w choice) error {
+	for _, v := range all {
+		switch v.Excluded {
+		case resolver.Unreachable:
+			return because(ErrNoService, "no address of %v can be reached from this host's interfaces", name)
+		case resolver.NotOwner:
+			return because(ErrNoService, "no instance of %v owns the key, though there are some for other keys; does anybody serve that part of the key space?", name)
+		case resolver.NotAsked:
+			return because(ErrNoService, "node %v is not known to serve %v, though others are", w.only.Short(), name)
+		}
+	}
+	return because(ErrNoService, "no instance of %v is known; is it running, and in this cluster?", name)
+}
+
+// consider finds the instances of a service and puts them in the order to ask
+// them in. It changes nothing, so that it can be asked what a dial would do.
+func (n *Node) consider(ctx context.Context, name sal.Name, w choice) ([]resolver.Verdict, error) {
+	found, err := n.known(ctx, name, w)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	for i := range found {
+		c := &found[i]
+		reachable := n.reachable(c.Addrs)
+		c.Unreachable = len(reachable) == 0
+		c.RTT = n.nearest(reachable)
+		n.health.assess(c, reachable, now)
+	}
+	return w.resolver(n.ID()).Order(found, chance{}), nil
+}
+
+// known collects what the service table and the resolver know of a service. A
+// FORWARD rule says where, DEMUX that this very node serves it, DROP that nobody
+// does who is known only under the same or a shorter prefix.
+func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.Candidate, error) {
+	var found []resolver.Candidate
+	dropped := -1 // the length of the prefix
 	for _, r := range n.services.Candidates(nil, name.ServiceID().WithKey(w.key), maxCandidates) {
+		c := byRule(r, name)
 		switch r.Action {
 		case servicetable.Forward:
-			found = append(found, resolver.Instance{Service: name, Addrs: r.Target.addrs, Priority: r.Priority, Weight: int(r.Weight)})
+			c.Addrs = r.Target.addrs
+			found = append(found, c)
 		case servicetable.Demux:
 			if r.Target.listener.census.refuses() {
 				continue
 			}
-			found = append(found, resolver.Instance{Service: name, Node: n.ID(), Addrs: n.sockets.addrs()})
+			c.Node, c.Addrs, c.Priority = n.ID(), n.sockets.addrs(), 0
+			found = append(found, c)
 		case servicetable.Drop:
-			return nil, because(ErrRefused, "a rule of this node's service table drops %v", name)
+			dropped = c.Bits
 		}
 	}
-	if n.cfg.Resolver != nil {
+	if n.cfg.Resolver != nil && dropped < int(name.Prefix().Bits) {
 		known, err := n.cfg.Resolver.Resolve(ctx, name)
 		if err != nil && !errors.Is(err, resolver.ErrNoService) && len(found) == 0 {
 			return nil, err
 		}
 		if len(known) > 0 && err == nil { // it knows our own instance too
-			found = slices.DeleteFunc(found, func(in resolver.Instance) bool { return in.Node == n.ID() })
-			found = append(found, known...)
+			found = slices.DeleteFunc(found, func(c resolver.Candidate) bool { return c.Node == n.ID() })
 		}
-	}
-	list := n.order(found)
-	switch {
-	case len(found) == 0:
-		return nil, because(ErrNoService, "no instance of %v is known; is it running, and in this cluster?", name)
-	case len(list) == 0:
-		return nil, because(ErrNoService, "no address of %v can be reached from this host's interfaces", name)
-	}
-	return list, nil
-}
-
-// order lists the addresses of instances, which come best first, as the
-// resolver drew them. Addresses that were silent lately come last; second and
-// further addresses of an instance after the first of every other.
-func (n *Node) order(found []resolver.Instance) []candidate {
-	var out []candidate
-	for _, in := range found {
-		rank := 0
-		for _, a := range in.Addrs {
-			if n.sockets.pick(a.Addr()) == nil {
-				continue // no interface of that family
+		for _, in := range known {
+			if bits := int(in.Service.Prefix().Bits); err == nil && bits > dropped {
+				found = append(found, resolver.Candidate{Instance: in, Bits: bits})
 			}
-			out = append(out, candidate{a, rank, in})
-			rank++
 		}
 	}
-	slices.SortStableFunc(out, func(a, b candidate) int { return n.cost(a) - n.cost(b) })
-	return out
+	if len(found) == 0 && dropped >= 0 {
+		return nil, because(ErrRefused, "a rule of this node's service table drops %v", name)
+	}
+	return found, nil
 }
 
-func (n *Node) cost(c candidate) int {
-	cost := c.rank
-	if n.health.suspect(c.addr) {
-		cost += 1000
+// byRule is what a rule says of whom it names.
+func byRule(r *servicetable.Rule[target], name sal.Name) resolver.Candidate {
+	c := resolver.Candidate{Bits: int(r.Prefix.Bits), Rule: true}
+	c.Service, c.Priority, c.Weight = name, r.Priority, int(r.Weight)
+	if all := int(name.Prefix().Bits); c.Bits > all { // it is for some keys
+		c.Keys = []sal.KeyPrefix{{Key: r.Prefix.Masked().ID.Key(), Bits: uint8(c.Bits - all)}}
+		c.Bits = all
 	}
-	return cost
+	return c
+}
+
+// resolver is the choice in the resolver's terms, of a node.
+func (w choice) resolver(self identity.NodeID) resolver.Choice {
+	return resolver.Choice{Balance: w.balance, Keyed: w.keyed, Key: w.key, Affinity: resolver.HashKey(string(self[:])),
+		Only: w.only, Rather: w.rather, RatherAt: w.ratherAt}
+}
+
+// chance is the process's source of randomness.
+type chance struct{}
+
+func (chance) Float64() float64    { return rand.Float64() }
+func (chance) ExpFloat64() float64 { return rand.ExpFloat64() }
+
+// reachable keeps the addresses for which this host has an interface.
+func (n *Node) reachable(addrs []netip.AddrPort) []netip.AddrPort {
+	for i, a := range addrs {
+		if n.sockets.pick(a.Addr()) == nil {
+			some := slices.Clone(addrs[:i])
+			for _, a := range addrs[i+1:] {
+				if n.sockets.pick(a.Addr()) != nil {
+					some = append(some, a)
+				}
+			}
+			return some
+		}
+	}
+	return addrs
+}
+
+// nearest is the least round trip to any of several addresses, 0 if none was
+// measured.
+func (n *Node) nearest(addrs []netip.AddrPort) (least time.Duration) {
+	now := n.now()
+	for _, a := range addrs {
+		if rtt := n.routes.rtt(a.Addr(), now); rtt > 0 && (least == 0 || rtt < least) {
+			least = rtt
+		}
+	}
+	return least
+}
+
+// addresses lists the addresses of instances: the first of each, then the second,
+// and so on. Those that were silent come after the others of their instance, and
+// like all of an instance that is ejected after those of all others.
+func (n *Node) addresses(all []resolver.Verdict) []candidate {
+	type last struct {
+		candidate
+		late bool
+	}
+	now := time.Now()
+	var out []last
+	seen := make(map[netip.AddrPort]bool, len(all))
+	for i := range all {
+		v := &all[i]
+		if v.Excluded != resolver.Included {
+			break
+		}
+		rank := 0
+		for _, suspects := range []bool{false, true} {
+			for _, a := range n.reachable(v.Addrs) {
+				if seen[a] || suspects != n.health.suspect(a, now) {
+					continue // a rule and the resolver may know the same
+				}
+				seen[a] = true
+				out = append(out, last{candidate{a, rank, v.Instance}, v.Last() || suspects && !v.Pardoned})
+				rank++
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b last) int {
+		if a.late != b.late {
+			if a.late {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(a.rank, b.rank)
+	})
+	list := make([]candidate, len(out))
+	for i := range out {
+		list[i] = out[i].candidate
+	}
+	return list
 }

@@ -1,6 +1,8 @@
 package serval
 
 import (
+	"net/netip"
+
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 )
@@ -22,4 +24,6 @@ type choice struct {
 	key     uint64          // of the service's key space, if keyed
 	only    identity.NodeID // this instance or none, unless zero
 	rather  identity.NodeID // this one first, if it is there
+
+	ratherAt netip.AddrPort // and where its node is not known, by its address
 }
