@@ -78,6 +78,13 @@ const service = "svc:web"
 // newSite starts a cluster of a client's host and so many replicas, each on a host
 // of its own.
 func newSite(ctx context.Context, replicas int) (*site, error) {
+	return newSiteWith(ctx, replicas, func(f *fleet.Fleet, host int) (*fleet.Host, error) {
+		return f.Join(fmt.Sprintf("127.0.0.%d", host+1))
+	})
+}
+
+// newSiteWith is newSite with hosts of another kind. Host 0 is the client's.
+func newSiteWith(ctx context.Context, replicas int, join func(f *fleet.Fleet, host int) (*fleet.Host, error)) (*site, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -87,19 +94,19 @@ func newSite(ctx context.Context, replicas int) (*site, error) {
 		return nil, err
 	}
 	s := &site{Fleet: f, self: self}
-	if err := s.build(ctx, replicas); err != nil {
+	if err := s.build(ctx, replicas, join); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *site) build(ctx context.Context, replicas int) (err error) {
-	if s.client, err = s.Join("127.0.0.1"); err != nil {
+func (s *site) build(ctx context.Context, replicas int, join func(*fleet.Fleet, int) (*fleet.Host, error)) (err error) {
+	if s.client, err = join(s.Fleet, 0); err != nil {
 		return err
 	}
 	for i := range replicas {
-		h, err := s.Join(fmt.Sprintf("127.0.0.%d", i+2))
+		h, err := join(s.Fleet, i+1)
 		if err != nil {
 			return err
 		}

@@ -16,11 +16,12 @@ type plan struct {
 	web     time.Duration // of one load of requests
 	lookups time.Duration
 	fault   time.Duration // of the load around a fault, which lasts a third of it
+	long    time.Duration // of a partition that outlasts registrations
 }
 
 var (
-	fullPlan  = plan{runs: 3, restart: time.Minute, kill: 30 * time.Second, web: 5 * time.Second, lookups: 2 * time.Second, fault: 36 * time.Second}
-	quickPlan = plan{runs: 1, restart: 20 * time.Second, kill: 12 * time.Second, web: 2 * time.Second, lookups: time.Second, fault: 18 * time.Second}
+	fullPlan  = plan{runs: 3, restart: time.Minute, kill: 30 * time.Second, web: 5 * time.Second, lookups: 2 * time.Second, fault: 36 * time.Second, long: 75 * time.Second}
+	quickPlan = plan{runs: 1, restart: 20 * time.Second, kill: 12 * time.Second, web: 2 * time.Second, lookups: time.Second, fault: 18 * time.Second, long: 70 * time.Second}
 )
 
 // all is the systems, in the order of the table. Without a balancer between,
@@ -54,6 +55,8 @@ func groups() []group {
 		{[]row{{"rolling-restart-failed", "requests"}, {"rolling-restart-asked", "requests"}, {"rolling-restart-p999-ms", "ms"}}, own, rollingRestart},
 		{[]row{{"kill-failed-elsewhere", "requests"}, {"kill-failed", "requests"}, {"dial-after-kill-p999-ms", "ms"}, {"dial-after-kill-p50-ms", "ms"}}, own, crash},
 		{faultRows("fault-blackhole", row{"fault-blackhole-caught", "requests"}, row{"fault-blackhole-return-s", "s"}), both, blackHole},
+		{faultRows("fault-partition", row{"fault-partition-heal-ms", "ms"}), both, partition},
+		{[]row{{"fault-partition-holds-s", "s"}, {"fault-partition-long-heal-ms", "ms"}}, own, longPartition},
 		{[]row{{"http-lb-rps", "1/s"}, {"http-lb-p50-us", "us"}, {"http-lb-p99-us", "us"}}, all, keptRequests},
 		{[]row{{"http-lb-fresh-rps", "1/s"}, {"http-lb-fresh-p50-us", "us"}, {"http-lb-fresh-p99-us", "us"}}, all, freshRequests},
 	}
@@ -68,6 +71,7 @@ var targets = []score.Target{
 	{Row: "kill-failed-elsewhere", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "dial-after-kill-p999-ms", Must: 300, Aim: 300, LowerWins: true},
 	{Row: "fault-blackhole-failed", Must: 0, Aim: 0, LowerWins: true},
+	{Row: "fault-partition-failed", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "http-lb-rps", Peer: "nginx", Must: 1, Aim: 1},
 	{Row: "http-lb-p99-us", Peer: "nginx", Must: 1, Aim: 1, LowerWins: true},
 	{Row: "http-lb-rps", Peer: "haproxy", Must: 1, Aim: 1},
