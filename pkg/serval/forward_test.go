@@ -23,6 +23,9 @@ func forward(t testing.TB, n *Node, service string, to ...netip.AddrPort) *servi
 	return r
 }
 
+// hidden starts a node whose instances only those find that forward to them.
+func (l *lab) hidden(host int) *Node { return l.nodeWith(Config{Resolver: new(book)}, ip(host)) }
+
 // record keeps what passes on the lab's network.
 type record struct {
 	mu   sync.Mutex
@@ -76,9 +79,9 @@ var anyone netip.AddrPort
 func TestRouter(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	client, router, server := l.node(1), l.nodeWith(Config{Forward: true}, ip(2)), l.node(3)
+	client, router, server := l.node(1), l.nodeWith(Config{Forward: true}, ip(2)), l.hidden(3)
 	l.echo(server, "svc:echo")
-	l.book.list = nil // only the router knows the instance
+	l.book.list = nil
 	l.add("svc:echo", at(2))
 	rule := forward(t, router, "svc:echo", at(3))
 	r := l.record()
@@ -102,9 +105,8 @@ func TestRouter(t *testing.T) {
 func TestRouterOff(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	client, router, server := l.node(1), l.node(2), l.node(3)
+	client, router, server := l.node(1), l.node(2), l.hidden(3)
 	l.echo(server, "svc:echo")
-	l.book.list = nil
 	l.add("svc:echo", at(2))
 	forward(t, router, "svc:echo", at(3))
 	_, err := client.Dial("svc:echo")
@@ -120,9 +122,8 @@ func TestRouterRoundTrips(t *testing.T) {
 	for _, p := range [][2]int{{1, 2}, {2, 3}, {1, 3}} {
 		l.delay(p[0], p[1], hop)
 	}
-	client, router, server := l.node(1), l.nodeWith(Config{Forward: true}, ip(2)), l.node(3)
+	client, router, server := l.node(1), l.nodeWith(Config{Forward: true}, ip(2)), l.hidden(3)
 	l.echo(server, "svc:echo")
-	l.book.list = nil
 	l.add("svc:echo", at(2))
 	forward(t, router, "svc:echo", at(3))
 	begin := time.Now()
