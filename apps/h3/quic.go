@@ -12,14 +12,15 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// quicConfig suits QUIC to the datagrams below it. They carry 1204 bytes on every
-// path, so QUIC stays at the 1200 that its specification asks for: what it would
-// send to find out more, serval refuses.
+// quicConfig suits QUIC to the datagrams below it. They carry
+// serval.SafeDatagram bytes on every path; 1200 is what QUIC cannot do without.
+// Longer packets, which it would try otherwise, are refused. And as serval keeps
+// connections through long outages, so should QUIC.
 func quicConfig() *quic.Config {
 	return &quic.Config{
 		InitialPacketSize:       1200,
 		DisablePathMTUDiscovery: true,
-		MaxIdleTimeout:          time.Minute, // so long both ends may be without any network
+		MaxIdleTimeout:          5 * time.Minute,
 	}
 }
 

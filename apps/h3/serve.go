@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -35,7 +36,8 @@ func serve(ctx context.Context, pc net.PacketConn, dir string) error {
 		w.Header().Set(instanceHeader, pc.LocalAddr().String())
 		files.ServeHTTP(w, r)
 	})
-	srv := &http3.Server{Handler: named, TLSConfig: tls, QUICConfig: quicConfig()}
+	srv := &http3.Server{Handler: named, TLSConfig: tls, QUICConfig: quicConfig(),
+		Logger: slog.New(slog.DiscardHandler)} // else it complains that a name has no port
 	stopped := make(chan error, 1)
 	go func() { stopped <- srv.Serve(pc) }()
 	select {
