@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/serval-net/serval/pkg/serval"
 )
 
 // instanceHeader names the instance that answered.
@@ -38,6 +40,12 @@ func serve(ctx context.Context, ln net.Listener, dir string) error {
 	}
 	shutdown, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
+	if l, ok := ln.(*serval.Listener); ok {
+		// Shutdown drops the requests that it reads. So first let nobody come
+		// any more, and those leave who are there.
+		srv.SetKeepAlivesEnabled(false)
+		l.Drain(shutdown, nil)
+	}
 	err = srv.Shutdown(shutdown)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()

@@ -53,6 +53,12 @@ func Replica(where string) error {
 	}
 	ending, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
+	if l, ok := ln.(*serval.Listener); ok {
+		// Shutdown drops the requests that it reads. So first let nobody come
+		// any more, and those leave who are there.
+		srv.SetKeepAlivesEnabled(false)
+		l.Drain(ending, nil)
+	}
 	if err := srv.Shutdown(ending); errors.Is(err, context.DeadlineExceeded) {
 		srv.Close()
 	}
