@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -9,12 +10,15 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/resolver/control"
 	"github.com/serval-net/serval/pkg/sal"
+	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
@@ -147,4 +151,101 @@ func TestServeChecks(t *testing.T) {
 	if out, errs, code := r.run("again", "dial", "svc:web"); out != "again" || code != 0 {
 		t.Errorf("dial: %q, %q, code %d", out, errs, code)
 	}
+}
+
+// TestServeStopsUnderLoad: whoever runs serve behind a name may stop one after the
+// other, and start others, while no request fails.
+func TestServeStopsUnderLoad(t *testing.T) {
+	r := newReal(t)
+	c := r.cluster()
+	backend := conntest.Listen(t)
+	go func() {
+		for {
+			c, err := backend.Accept()
+			if err != nil {
+				return
+			}
+			go func() { io.Copy(c, c); c.Close() }()
+		}
+	}()
+	serve := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan int, 1)
+		go func() {
+			done <- Main(ctx, []string{"serve", "svc:echo", "--to", backend.Addr().String()}, strings.NewReader(""), io.Discard, io.Discard)
+		}()
+		return func() {
+			cancel()
+			if code := <-done; code != 0 {
+				t.Errorf("serve ended with %d", code)
+			}
+		}
+	}
+	stops := []func(){serve(), serve()}
+	waitFor(t, c, "svc:echo", func(in []resolver.Instance) bool { return len(in) == 2 })
+
+	cfg, err := serval.ConfigFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := serval.NewNode(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	end := make(chan struct{})
+	var failed, total atomic.Int64
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				total.Add(1)
+				if err := request(client); err != nil && failed.Add(1) <= 3 {
+					t.Errorf("a request failed: %v", err)
+				}
+			}
+		})
+	}
+	for range 6 {
+		stops = append(stops, serve())
+		waitFor(t, c, "svc:echo", func(in []resolver.Instance) bool { return len(in) == 3 })
+		stops[0]()
+		stops = stops[1:]
+		time.Sleep(100 * time.Millisecond)
+	}
+	close(end)
+	clients.Wait()
+	for _, stop := range stops {
+		stop()
+	}
+	t.Logf("%d requests, %d failed", total.Load(), failed.Load())
+	if total.Load() < 40 {
+		t.Errorf("%d requests are too few for a test", total.Load())
+	}
+}
+
+// request dials an echo, and says something.
+func request(n *serval.Node) error {
+	c, err := n.Dial("svc:echo")
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(c, "hello"); err != nil {
+		return err
+	}
+	if err := c.CloseWrite(); err != nil {
+		return err
+	}
+	got, err := io.ReadAll(c)
+	if err == nil && string(got) != "hello" {
+		err = fmt.Errorf("the echo is %q", got)
+	}
+	return err
 }
