@@ -84,7 +84,7 @@ type Random interface {
 
 // Order puts candidates in the order to ask them in, and says why. Those that
 // are out of the question come last, see Verdict.Excluded. It changes neither
-// the list nor anything else.
+// the list nor anything else. Of more than 256 only the first 64 are put in order.
 //
 // By importance: instances that can be asked come before those that say they are
 // full or have just declined, and these before those that were silent; then
@@ -106,8 +106,7 @@ func (c Choice) Order(list []Candidate, random Random) []Verdict {
 		c.score(g, random)
 	}
 	c.lead(groups, random)
-	slices.SortFunc(in, func(a, b Verdict) int { return a.compare(&b) })
-	trialsLater(in)
+	trialsLater(sortBest(in))
 	c.ratherFirst(in)
 	return all
 }

@@ -420,6 +420,31 @@ func TestReason(t *testing.T) {
 	}
 }
 
+// TestMany: of very many, the first are those that a full sort puts first.
+func TestMany(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	var list []Candidate
+	for i := range 3000 {
+		c := cand(byte(i), priority(r.IntN(2)), stands(Standing(r.IntN(4))), weight(r.IntN(5)))
+		c.Node[1] = byte(i >> 8)
+		list = append(list, c)
+	}
+	for k := range uint64(20) {
+		all := Choice{Keyed: true, Key: k}.Order(list, nil)
+		if len(all) != len(list) {
+			t.Fatalf("%d of %d are left", len(all), len(list))
+		}
+		sorted := slices.Clone(all)
+		slices.SortFunc(sorted, func(a, b Verdict) int { return a.compare(&b) })
+		trialsLater(sorted[:sortSome])
+		for i := range sortSome {
+			if all[i].Node != sorted[i].Node {
+				t.Fatalf("key %d: place %d is taken by another", k, i)
+			}
+		}
+	}
+}
+
 func BenchmarkOrder(b *testing.B) {
 	for _, n := range []int{1, 5, 100, 10_000} {
 		for bal := BalanceWeighted; int(bal) < len(balances); bal++ {
