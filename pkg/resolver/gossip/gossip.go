@@ -82,6 +82,8 @@ type Gossip struct {
 
 	moving sync.Mutex // held while the membership changes; before mu
 	known  []string   // addresses of members, as known before the last move
+
+	lost lost
 }
 
 // New starts to gossip. It returns before it has joined: Resolve waits for that,
@@ -111,6 +113,7 @@ func New(cfg Config) (*Gossip, error) {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
 	g.done.Go(g.join)
+	g.done.Go(g.seek)
 	g.done.Go(g.renew)
 	return g, nil
 }

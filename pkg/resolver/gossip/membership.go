@@ -129,16 +129,18 @@ func (m *membership) count(node identity.NodeID, by int) int {
 // NotifyJoin lifts what suspicion there is of a node that is back.
 func (m *membership) NotifyJoin(n *memberlist.Node) {
 	m.count(nodeOf(n), 1)
+	m.g.lost.found(nodeOf(n))
 	m.g.Report(resolver.Instance{Node: nodeOf(n)}, true)
 }
 
-// NotifyLeave makes a node's instances come last, until they are renewed, unless
-// it has only moved.
+// NotifyLeave makes a node's instances come last, until they are renewed, and has
+// the node sought, unless it has only moved.
 func (m *membership) NotifyLeave(n *memberlist.Node) {
 	node := nodeOf(n)
 	if left := m.count(node, -1); left > 0 || node == m.g.id.Node() || m != m.g.member() {
 		return
 	}
+	m.g.lost.note(Member{node, addrOf(n)}, time.Now())
 	m.g.Report(resolver.Instance{Node: node}, false)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type memoryHost struct {
 	streams chan net.Conn
 	quit    chan struct{}
 	up      bool // else nothing comes in or goes out; guarded by net.mu
+	apart   bool // it sees only those of whom the same is true; guarded by net.mu
 }
 
 func (m *memory) host() *memoryHost {
@@ -59,11 +61,20 @@ func (h *memoryHost) set(up bool) {
 	h.up = up
 }
 
+// part cuts some hosts off from all others.
+func (m *memory) part(off []*memoryHost) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range m.hosts {
+		h.apart = slices.Contains(off, h)
+	}
+}
+
 func (h *memoryHost) peer(addr string) *memoryHost {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
 	peer := h.net.hosts[addr]
-	if peer == nil || !h.up || !peer.up {
+	if peer == nil || !h.up || !peer.up || h.apart != peer.apart {
 		return nil
 	}
 	return peer
