@@ -100,10 +100,9 @@ func (p *split) gossip(through bool) error {
 	return nil
 }
 
-// knows waits until the client's servald knows an instance, and returns how long
-// that took.
-func (p *split) knows(ctx context.Context, name string) (time.Duration, error) {
-	begin := time.Now()
+// knows waits until the client's servald knows an instance, and returns for how
+// long it has been possible to hear of it.
+func (p *split) knows(ctx context.Context, name string, begin time.Time) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, healPatience)
 	defer cancel()
 	for {
@@ -145,12 +144,13 @@ func partition(ctx context.Context, b *bench, system string) (map[string]float64
 			return err
 		},
 		mend: func(*site) (err error) {
+			begin := time.Now()
 			if system != calm {
 				if err := p.gossip(true); err != nil {
 					return err
 				}
 			}
-			healed, err = p.knows(ctx, joined.name)
+			healed, err = p.knows(ctx, joined.name, begin)
 			return err
 		},
 	}
@@ -194,10 +194,11 @@ func longPartition(ctx context.Context, b *bench, _ string) (map[string]float64,
 	if err != nil {
 		return nil, err
 	}
+	begin := time.Now()
 	if err := p.gossip(true); err != nil {
 		return nil, err
 	}
-	healed, err := p.knows(ctx, joined.name)
+	healed, err := p.knows(ctx, joined.name, begin)
 	return map[string]float64{
 		"fault-partition-holds-s":      holds.Seconds(),
 		"fault-partition-long-heal-ms": float64(healed.Microseconds()) / 1000,
