@@ -3,6 +3,8 @@ package serval
 import (
 	"context"
 	"time"
+
+	"github.com/serval-net/serval/internal/flowset"
 )
 
 // farewell is how long an instance that was withdrawn still takes connections:
@@ -96,6 +98,19 @@ func (l *Listener) Connections() int {
 		}
 	}
 	return left
+}
+
+// Disconnect ends the connections that came in by this listener, and returns how
+// many: what is left when Drain has waited long enough. Their peers find them
+// reset, and may dial again, which leads them elsewhere if the listener is drained.
+func (l *Listener) Disconnect() (n int) {
+	for _, k := range l.node.allLinks() {
+		if k.listener == l && !(k.closed.Load() && k.drained()) {
+			k.abort(flowset.ResetShutdown, "the instance is taken out of service")
+			n++
+		}
+	}
+	return n
 }
 
 // waitUnused waits until there is no connection any more.

@@ -79,6 +79,12 @@ func TestDrain(t *testing.T) {
 		if !ln.Retired() || ln.Connections() != 1 {
 			t.Errorf("%d connections are left", ln.Connections())
 		}
+		if n := ln.Disconnect(); n != 1 {
+			t.Errorf("Disconnect ended %d connections", n)
+		}
+		_, err := c.Read(make([]byte, 1))
+		sentence(t, err, ErrReset, "taken out of service")
+		must(t, ln.Drain(t.Context(), nil))
 	})
 	must(t, ln.Close())
 	for op, f := range map[string]func(context.Context) error{
