@@ -176,18 +176,22 @@ func of(list []candidate, node identity.NodeID) (its []candidate) {
 }
 
 // choose returns the candidates with those last to which there is a connection
-// that has fallen silent, and tells the resolver of them.
+// that has fallen silent, and tells of them, and when they are back.
 func (p *PacketConn) choose(name sal.Name, list []candidate) []candidate {
 	var last []candidate
 	for len(list) > 0 {
 		key := list[0].key(name)
 		silent, news := p.instances.silent(key)
-		if !silent {
-			break
+		if news && silent {
+			p.node.health.silent(list[0].addr)
+		} else if news {
+			p.node.health.answered(list[0].addr)
 		}
 		if news {
-			p.node.health.silent(list[0].addr)
-			p.node.report(&list[0], false)
+			p.node.report(&list[0], !silent)
+		}
+		if !silent {
+			break
 		}
 		last, list = append(last, list[0]), list[1:]
 	}
