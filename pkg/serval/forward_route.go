@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
 )
@@ -40,7 +41,7 @@ func (n *Node) route(syn *sal.SYN, from netip.AddrPort, size int, late bool) (ne
 					return nextHop{}, false
 				}
 			}
-			if r, to := n.pickHop(rules[:group], from, came, avoid); r != nil {
+			if r, to := n.pickHop(rules[:group], syn, from, came, avoid); r != nil {
 				r.Count(size)
 				return to, true
 			}
@@ -60,32 +61,87 @@ func (n *Node) passed(came []byte) bool {
 	return false
 }
 
-// pickHop picks one of the rules of a priority that lead somewhere new.
-func (n *Node) pickHop(group []*servicetable.Rule[target], from netip.AddrPort, came, avoid []byte) (*servicetable.Rule[target], nextHop) {
+// pickHop picks one of the rules of a priority that lead somewhere new: for a key
+// always the same, else at random by weight, or the less loaded of two of those.
+func (n *Node) pickHop(group []*servicetable.Rule[target], syn *sal.SYN, from netip.AddrPort, came, avoid []byte) (*servicetable.Rule[target], nextHop) {
+	first := 0
+	switch in := group[0].Target.info(); {
+	case len(group) == 1:
+	case in != nil && syn.Service.Key() != 0 && (in.Balance == resolver.BalanceHash || in.Balance == resolver.BalanceDefault):
+		return n.pickKeyed(group, syn.Service.Key(), from, came, avoid)
+	case in != nil && in.Balance == resolver.BalanceLeastLoad:
+		first = draw(group)
+		if k := draw(group); group[k].Target.load() < group[first].Target.load() {
+			first = k
+		}
+	default:
+		first = draw(group)
+	}
+	for i := range group { // mostly the first will do
+		r := group[(first+i)%len(group)]
+		if to, ok := n.usable(r, from, came, avoid); ok {
+			return r, to
+		}
+	}
+	return nil, nextHop{}
+}
+
+// pickKeyed picks among equals by rendezvous hashing, as diallers do.
+func (n *Node) pickKeyed(group []*servicetable.Rule[target], key uint64, from netip.AddrPort, came, avoid []byte) (best *servicetable.Rule[target], to nextHop) {
+	var least float64
+	for _, r := range group {
+		in := r.Target.info()
+		if in == nil {
+			continue
+		}
+		if luck := resolver.HashLuck(key, in); best == nil || luck < least {
+			if hop, ok := n.usable(r, from, came, avoid); ok {
+				best, to, least = r, hop, luck
+			}
+		}
+	}
+	return best, to
+}
+
+// draw returns the index of one of the rules, at random by weight.
+func draw(group []*servicetable.Rule[target]) int {
 	var sum uint64
 	for _, r := range group {
 		sum += uint64(max(r.Weight, 1))
 	}
 	at := rand.Uint64N(sum)
-	first := 0
 	for i, r := range group {
-		if w := uint64(max(r.Weight, 1)); at >= w {
-			at -= w
-			continue
+		w := uint64(max(r.Weight, 1))
+		if at < w {
+			return i
 		}
-		first = i
-		break
+		at -= w
 	}
-	for i := range group { // mostly the first will do
-		r := group[(first+i)%len(group)]
-		if r.Action != servicetable.Forward || leadsBack(r.Target.addrs, from, came, avoid) {
-			continue
-		}
-		if to, ok := n.hop(&r.Target); ok {
-			return r, to
-		}
+	return 0 // not reached
+}
+
+// usable reports whether a rule leads somewhere new, and how to get there.
+func (n *Node) usable(r *servicetable.Rule[target], from netip.AddrPort, came, avoid []byte) (nextHop, bool) {
+	if r.Action != servicetable.Forward || leadsBack(r.Target.addrs, from, came, avoid) {
+		return nextHop{}, false
 	}
-	return nil, nextHop{}
+	return n.hop(&r.Target)
+}
+
+// info is what a resolver told of the instance that a rule leads to, nil if it is
+// none of a resolver's.
+func (t *target) info() *resolver.Instance {
+	if t.learnt == nil {
+		return nil
+	}
+	return t.learnt.Load()
+}
+
+func (t *target) load() float64 {
+	if in := t.info(); in != nil {
+		return in.Load
+	}
+	return 0
 }
 
 // leadsBack reports whether a next hop is where the SYN came from or through, or

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/internal/flow"
@@ -17,6 +18,7 @@ import (
 	"github.com/serval-net/serval/internal/netstack"
 	"github.com/serval-net/serval/pkg/flowtable"
 	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
 )
@@ -74,8 +76,9 @@ type Node struct {
 type target struct {
 	listener *Listener
 	addrs    []netip.AddrPort
-	memo     *hopMemo // how to get there; may be nil
-	rule     *rule    // that was added by hand, or nil
+	memo     *hopMemo                           // how to get there; may be nil
+	learnt   *atomic.Pointer[resolver.Instance] // whose rule it is, if a resolver told of it
+	rule     *rule                              // that was added by hand, or nil
 }
 
 // entry is what the flow table holds: one of an established connection, a dial

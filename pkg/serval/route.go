@@ -93,6 +93,9 @@ func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.C
 		switch r.Action {
 		case servicetable.Forward:
 			c.Addrs = r.Target.addrs
+			if r.Target.learnt != nil {
+				c.Instance, c.Rule = *r.Target.learnt.Load(), false
+			}
 			found = append(found, c)
 		case servicetable.Demux:
 			if r.Target.listener.census.refuses() {
@@ -113,6 +116,9 @@ func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.C
 			found = slices.DeleteFunc(found, func(c resolver.Candidate) bool { return c.Node == n.ID() })
 		}
 		for _, in := range known {
+			found = slices.DeleteFunc(found, func(c resolver.Candidate) bool { // Learn told of it too
+				return c.Node == in.Node && c.Service == in.Service && c.Node != (identity.NodeID{})
+			})
 			if bits := int(in.Service.Prefix().Bits); err == nil && bits > dropped {
 				found = append(found, resolver.Candidate{Instance: in, Bits: bits})
 			}
