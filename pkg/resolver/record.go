@@ -217,9 +217,11 @@ func parseRecord(b []byte, cluster *identity.Cluster, now time.Time) (*Record, e
 	case r.TTL < MinTTL || r.TTL > MaxTTL:
 		return nil, fmt.Errorf("its TTL is %v", r.TTL)
 	case r.Issued.After(now.Add(clockSkew)):
-		return nil, fmt.Errorf("it was issued at %v, which is in the future; set the clocks right", r.Issued.UTC())
+		return nil, fmt.Errorf("it was issued at %v, which is %v from now; set the clocks of both hosts right, they may differ by %v",
+			r.Issued.UTC(), r.Issued.Sub(now).Round(time.Second), clockSkew)
 	case !now.Before(r.Issued.Add(r.TTL + clockSkew)):
-		return nil, fmt.Errorf("it expired at %v", r.Issued.Add(r.TTL).UTC())
+		return nil, fmt.Errorf("it expired at %v, which is %v ago; unless it is an old copy, set the clocks of both hosts right, they may differ by %v",
+			r.Issued.Add(r.TTL).UTC(), now.Sub(r.Issued.Add(r.TTL)).Round(time.Second), clockSkew)
 	}
 	peer, err := cluster.Verify(chain, now)
 	if err != nil {

@@ -98,7 +98,7 @@ func TestForgedRecords(t *testing.T) {
 	for want, parse := range map[string]func() (*Record, error){
 		"1201 bytes": func() (*Record, error) { return ParseRecord(make([]byte, MaxRecord+1), cluster, now) },
 		"cluster":    func() (*Record, error) { return ParseRecord(raw, newCluster(t, "*")[0].Cluster(), now) },
-		"future":     func() (*Record, error) { return ParseRecord(raw, cluster, now.Add(-clockSkew-1)) },
+		"from now":   func() (*Record, error) { return ParseRecord(raw, cluster, now.Add(-clockSkew-1)) },
 		"expired":    func() (*Record, error) { return ParseRecord(raw, cluster, now.Add(DefaultTTL+clockSkew)) },
 		"may not serve svc:web": func() (*Record, error) {
 			other := newCluster(t, "*", "shop")

@@ -10,9 +10,10 @@ import (
 
 // lease is a registration that this node renews.
 type lease struct {
-	g      *Gossip
-	reg    resolver.Registration
-	issued time.Time // its latest record
+	g       *Gossip
+	reg     resolver.Registration
+	issued  time.Time // its latest record, as it says
+	renewed time.Time // the same by a clock that nobody sets
 }
 
 var _ resolver.Updater = (*lease)(nil)
@@ -94,6 +95,7 @@ func (l *lease) end() (*resolver.Record, error) {
 
 // issue signs a record and spreads it. The caller holds the lock.
 func (l *lease) issue(now time.Time, sign func(time.Time) (*resolver.Record, error)) (*resolver.Record, error) {
+	l.renewed = now
 	r, err := sign(l.next(now))
 	if err != nil {
 		return nil, err
@@ -101,8 +103,10 @@ func (l *lease) issue(now time.Time, sign func(time.Time) (*resolver.Record, err
 	return l.g.receive(r.Raw())
 }
 
-// next returns now, or a moment later if the last record was issued just now.
+// next returns the time of day, or a moment after the last record was issued: the
+// clock may have been set back, and others would take the next for an old one.
 func (l *lease) next(now time.Time) time.Time {
+	now = now.Round(0)
 	if !now.After(l.issued) {
 		now = l.issued.Add(1)
 	}
@@ -137,7 +141,7 @@ func (g *Gossip) step(now time.Time) time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, l := range g.leases {
-		due := l.issued.Add(l.reg.RenewEvery())
+		due := l.renewed.Add(l.reg.RenewEvery())
 		if !now.Before(due) {
 			if _, err := l.issue(now, l.reg.Announce); err != nil {
 				g.log.Error("a registration could not be renewed", "service", l.reg.Service, "err", err)
