@@ -22,6 +22,9 @@ const (
 	// boundIdle is the same for those that someone asked for: above may be a
 	// protocol that believes in the instance through an outage.
 	boundIdle = DefaultPatience
+	// standInFor is how long an instance stands in for another one, which did not
+	// answer, or for the router that led to it. Then that is asked again.
+	standInFor = 5 * time.Second
 )
 
 // instances are the connections of a PacketConn to the instances of services
@@ -59,7 +62,8 @@ type instance struct {
 	ready  chan struct{} // closed when link or err is set
 	link   *link
 	err    error
-	silent bool // when somebody last looked
+	silent bool      // when somebody last looked
+	until  time.Time // when it no longer stands in for another; zero if it does not
 }
 
 // dialled returns the connection, nil while it is not open.
@@ -70,6 +74,13 @@ func (s *instance) dialled() *link {
 	default:
 		return nil
 	}
+}
+
+// stale reports whether another dial is due: the connection has ended, or has
+// stood in for another for long enough.
+func (s *instance) stale() bool {
+	l := s.dialled()
+	return l != nil && (l.over() || !s.until.IsZero() && time.Now().After(s.until))
 }
 
 func (in *instances) init(p *PacketConn) {
@@ -104,7 +115,7 @@ func (in *instances) get(key instanceKey, w want) (*instance, error) {
 	}
 	s := in.all[key]
 	if s != nil {
-		if l := s.dialled(); l == nil || !l.over() {
+		if !s.stale() {
 			return s, nil
 		}
 		delete(in.all, key)
@@ -154,31 +165,34 @@ func (in *instances) dial(s *instance, key instanceKey, w want) {
 	}
 	l := c.link
 	l.endWhenIdle(in.idle)
-	at := key
-	if key.node != (identity.NodeID{}) { // another one may have answered
-		at.node = l.peer.Node
-	}
-	if s.link = in.enter(s, l, key, at); s.link != l {
+	s.link = l
+	if key.node == l.peer.Node || key.addr == l.remote.Underlay {
+		l.whenOver(func() { in.forget(key, s) })
+	} else if s.link = in.standIn(s, l, key); s.link != l {
 		l.abort(flowset.ResetAborted, "there is a connection already")
-		return
 	}
-	l.whenOver(func() { in.forget(at, s) })
 }
 
-// enter takes note that the dial of s as one instance was answered, by l, as
-// another. It returns the connection that s is to use: there may be one already.
-func (in *instances) enter(s *instance, l *link, as, at instanceKey) *link {
+// standIn takes note that another one has answered the dial of s, on l. It returns
+// the connection that s is to use: there may be one to that instance already.
+func (in *instances) standIn(s *instance, l *link, asked instanceKey) *link {
 	in.mu.Lock()
-	defer in.mu.Unlock()
-	if in.all[as] == s {
-		delete(in.all, as)
-	}
+	s.until = time.Now().Add(standInFor)
+	at := instanceKey{service: asked.service, node: l.peer.Node}
 	if other := in.all[at]; other != nil {
 		if k := other.dialled(); k != nil && !k.over() {
+			in.mu.Unlock()
 			return k
 		}
 	}
-	in.all[at] = s
+	its := &instance{ready: make(chan struct{}), link: l}
+	close(its.ready)
+	in.all[at] = its
+	in.mu.Unlock()
+	l.whenOver(func() {
+		in.forget(at, its)
+		in.forget(asked, s)
+	})
 	return l
 }
 
@@ -203,7 +217,7 @@ func (in *instances) silent(key instanceKey) (silent, news bool) {
 	}
 	l := s.dialled()
 	silent = l != nil && l.silent()
-	news = silent && !s.silent
+	news = silent != s.silent
 	s.silent = silent
 	return silent, news
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/internal/flowset"
 	"github.com/serval-net/serval/internal/simnet"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
@@ -114,7 +115,7 @@ func TestEachDatagramIsBoundLate(t *testing.T) {
 func TestSilentInstanceIsLeft(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	client, servers := l.echoes(2)
+	client, _ := l.echoes(2)
 	p := l.socket(client)
 	for i := range 20 { // to both
 		_, err := tell(p, toEcho, fmt.Sprint(i))
@@ -136,7 +137,46 @@ func TestSilentInstanceIsLeft(t *testing.T) {
 			row = 0
 		}
 	}
-	_ = servers
+}
+
+// TestInstanceStandsIn: the instance that answers in another's place is written to
+// over one connection, not over one for each datagram.
+func TestInstanceStandsIn(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	client, servers := l.echoes(1)
+	p := l.socket(client)
+	gone := instanceKey{service: sal.MustParseName("svc:echo"), node: l.join(l, "gone").Node()}
+	list, err := client.candidates(t.Context(), gone.service, choice{})
+	must(t, err)
+	w := p.want
+	w.ask = list
+	for i := range 3 {
+		s, err := p.instances.get(gone, w)
+		must(t, err)
+		<-s.ready
+		must(t, s.err)
+		if s.link.peer.Node != servers[0].ID() {
+			t.Fatal("another one answered")
+		}
+		if i == 1 { // it may have come back
+			s.until = time.Now().Add(-time.Second)
+		}
+	}
+	if n := len(p.instances.all); n != 2 {
+		t.Errorf("%d instances are known", n)
+	}
+	eventually(t, "one connection is left", func() bool { return servers[0].Stats().Connections == 1 })
+	who, err := tell(p, toEcho, "hello")
+	if err != nil || who != servers[0].ID() {
+		t.Errorf("%v answered, %v", who, err)
+	}
+	p.instances.all[gone].link.abort(flowset.ResetAborted, "for the test")
+	eventually(t, "it is forgotten", func() bool {
+		p.instances.mu.Lock()
+		defer p.instances.mu.Unlock()
+		return p.instances.all[instanceKey{service: gone.service, node: servers[0].ID()}] == nil
+	})
 }
 
 // TestWriteToInstance: an address with an instance is that one, and so is the
@@ -160,7 +200,7 @@ func TestWriteToInstance(t *testing.T) {
 	must(t, err)
 	for i := range 20 {
 		if i == 10 {
-			bound.link.abort(0, "for the test")
+			bound.link.abort(flowset.ResetAborted, "for the test")
 		}
 		who, err := tell(p, bound, "hello")
 		must(t, err)
@@ -233,15 +273,22 @@ func TestUnusedInstanceIsForgotten(t *testing.T) {
 	l := newLab(t)
 	client, servers := l.echoes(1)
 	p := l.socket(client)
-	p.instances.idle = 50 * time.Millisecond
+	const idle = 100 * time.Millisecond
+	p.instances.idle = idle
 	for range 3 {
-		for range 5 { // uses it for longer than that
-			_, err := tell(p, toEcho, "hello")
+		var link *link
+		last := time.Now()
+		for i := range 10 { // uses it for longer than that
+			n, err := p.WriteTo([]byte("hello"), toEcho)
 			must(t, err)
-			time.Sleep(20 * time.Millisecond)
-		}
-		if got := servers[0].Stats().Connections; got != 1 {
-			t.Fatalf("there are %d connections while it is in use", got)
+			_, from, err := p.ReadFrom(make([]byte, n))
+			must(t, err)
+			its := from.(*Addr).link
+			if i > 0 && its != link && time.Since(last) < idle {
+				t.Error("a connection ended while it was in use")
+			}
+			link, last = its, time.Now()
+			time.Sleep(idle / 5)
 		}
 		eventually(t, "both ends forget it", func() bool {
 			return servers[0].Stats().Connections == 0 && client.Stats().Connections == 0
