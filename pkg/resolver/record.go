@@ -44,6 +44,30 @@ const clockSkew = 2 * time.Minute
 // ErrRecord is what errors are that reject a record.
 var ErrRecord = errors.New("resolver: bad record")
 
+// ErrClock is what those of them are that may be the fault of a clock: an operator
+// should hear of them.
+var ErrClock = errors.New("resolver: the clocks of two hosts differ by too much")
+
+// clockError is an ErrClock.
+type clockError struct{ text string }
+
+func (e *clockError) Error() string        { return e.text }
+func (e *clockError) Is(target error) bool { return target == ErrClock }
+
+// checkAge says what is wrong with the time of issue.
+func (r *Record) checkAge(now time.Time) error {
+	end := r.Issued.Add(r.TTL)
+	switch {
+	case r.Issued.After(now.Add(clockSkew)):
+		return &clockError{fmt.Sprintf("it, of %v, was issued at %v, which is %v from now; set the clocks of both hosts right, they may differ by %v",
+			r.Service, r.Issued.UTC(), r.Issued.Sub(now).Round(time.Second), clockSkew)}
+	case !now.Before(end.Add(clockSkew)):
+		return &clockError{fmt.Sprintf("it, of %v, expired at %v, which is %v ago; unless it is an old copy, set the clocks of both hosts right, they may differ by %v",
+			r.Service, end.UTC(), now.Sub(end).Round(time.Second), clockSkew)}
+	}
+	return nil
+}
+
 // Record is a registration or a withdrawal, as verified by ParseRecord.
 type Record struct {
 	Service   sal.Name
@@ -216,12 +240,9 @@ func parseRecord(b []byte, cluster *identity.Cluster, now time.Time) (*Record, e
 		return nil, errors.New("it has keys of a wildcard")
 	case r.TTL < MinTTL || r.TTL > MaxTTL:
 		return nil, fmt.Errorf("its TTL is %v", r.TTL)
-	case r.Issued.After(now.Add(clockSkew)):
-		return nil, fmt.Errorf("it was issued at %v, which is %v from now; set the clocks of both hosts right, they may differ by %v",
-			r.Issued.UTC(), r.Issued.Sub(now).Round(time.Second), clockSkew)
-	case !now.Before(r.Issued.Add(r.TTL + clockSkew)):
-		return nil, fmt.Errorf("it expired at %v, which is %v ago; unless it is an old copy, set the clocks of both hosts right, they may differ by %v",
-			r.Issued.Add(r.TTL).UTC(), now.Sub(r.Issued.Add(r.TTL)).Round(time.Second), clockSkew)
+	}
+	if err := r.checkAge(now); err != nil {
+		return nil, err
 	}
 	peer, err := cluster.Verify(chain, now)
 	if err != nil {

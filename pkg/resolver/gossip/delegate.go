@@ -69,7 +69,7 @@ func begunOf(n *memberlist.Node) uint64 {
 func (m *membership) NotifyMsg(record []byte) {
 	r, err := m.g.receive(record)
 	if err != nil {
-		m.g.log.Debug("dropped a record", "err", err)
+		m.g.dropped(err)
 	}
 	if r != nil && !r.Renews() {
 		m.tell(r, passOn)
@@ -101,7 +101,7 @@ func (m *membership) MergeRemoteState(b []byte, join bool) {
 	err := eachRecord(b, func(record []byte) {
 		r, err := m.g.receive(record)
 		if err != nil {
-			m.g.log.Debug("dropped a record", "err", err)
+			m.g.dropped(err)
 		}
 		if r != nil && join && !r.Renews() && told < spreadAtOnce {
 			told++
@@ -142,6 +142,19 @@ func (g *Gossip) receive(raw []byte) (*resolver.Record, error) {
 		g.queue.QueueBroadcast(broadcast{r})
 	}
 	return r, err
+}
+
+// warnClock is how often is warned of clocks.
+const warnClock = time.Minute
+
+// dropped logs why a record was. Somebody has to set a clock, who does not read
+// what is for developers.
+func (g *Gossip) dropped(err error) {
+	level, now := slog.LevelDebug, time.Now().UnixNano()
+	if last := g.warned.Load(); errors.Is(err, resolver.ErrClock) && now-last >= int64(warnClock) && g.warned.CompareAndSwap(last, now) {
+		level = slog.LevelWarn
+	}
+	g.log.Log(g.ctx, level, "dropped a record", "err", err)
 }
 
 // broadcast is a record in the queue. A later record of the same instance takes

@@ -83,7 +83,8 @@ type Gossip struct {
 	moving sync.Mutex // held while the membership changes; before mu
 	known  []string   // addresses of members, as known before the last move
 
-	lost lost
+	lost   lost
+	warned atomic.Int64 // when last of a clock, ns since 1970
 }
 
 // New starts to gossip. It returns before it has joined: Resolve waits for that,

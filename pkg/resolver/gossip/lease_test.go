@@ -1,9 +1,13 @@
 package gossip
 
 import (
+	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/serval-net/serval/pkg/resolver"
 )
 
 // TestClockSetBack: a node whose clock is set back goes on renewing its leases, with
@@ -31,5 +35,26 @@ func TestClockSetBack(t *testing.T) {
 	found, err := g.Resolve(ctx, web)
 	if err != nil || len(found) != 1 || found[0].Version <= uint64(ahead.UnixNano()) {
 		t.Errorf("after the renewal: %+v, %v", found, err)
+	}
+}
+
+// TestClockIsOff: that a record is refused because of a clock is a warning with
+// what to do, once a minute; whatever else is wrong is not.
+func TestClockIsOff(t *testing.T) {
+	token, network := newToken(t), new(memory)
+	var text strings.Builder
+	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	g := start(t, Config{Identity: newIdentity(t, token), open: network.host().open, Logger: log})
+	reg := resolver.Registration{Service: web, Identity: newIdentity(t, token), Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7001")}}
+	ahead, err := reg.Announce(time.Now().Add(5 * time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		g.member().NotifyMsg([]byte("nonsense"))
+		g.member().NotifyMsg(ahead.Raw())
+	}
+	if got := text.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "svc:web") || !strings.Contains(got, "set the clocks") {
+		t.Errorf("the operator reads %q", got)
 	}
 }
