@@ -122,7 +122,12 @@ func (s *site) build(ctx context.Context, replicas int, join func(*fleet.Fleet, 
 
 // replica starts an instance on server i.
 func (s *site) replica(ctx context.Context, i int) (*replica, error) {
-	p, err := s.servers[i].Start("replica", s.self, "replica", service)
+	return s.replicaOf(ctx, i, service)
+}
+
+// replicaOf starts an instance as traffic.Replica knows them.
+func (s *site) replicaOf(ctx context.Context, i int, where string) (*replica, error) {
+	p, err := s.servers[i].Start("replica", s.self, "replica", where)
 	if err != nil {
 		return nil, err
 	}

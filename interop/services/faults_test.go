@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,6 +92,25 @@ func TestKilled(t *testing.T) {
 	}
 	if o.Dialled.Asked < testRate || o.Answered[victim.name] == 0 || answered(o.Result, s.replicas[1:]) == 0 {
 		t.Errorf("not all instances took part: %v", o.Answered)
+	}
+}
+
+// TestClocks: instances whose clocks are off by less than two minutes take part, and
+// one whose clock is off by more is told what to do.
+func TestClocks(t *testing.T) {
+	s := testSite(t)
+	for i, off := range []time.Duration{skew, -skew} {
+		if _, err := s.replicaOf(t.Context(), i, service+"@"+off.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.known(t.Context(), faultReplicas+2); err != nil {
+		t.Error(err)
+	}
+	for _, off := range []string{"@5m", "@-5m"} {
+		if _, err := s.replicaOf(t.Context(), 0, service+off); err == nil || !strings.Contains(err.Error(), "set the clocks") {
+			t.Errorf("one that is off by %s: %v", off, err)
+		}
 	}
 }
 

@@ -57,6 +57,7 @@ func groups() []group {
 		{faultRows("fault-blackhole", row{"fault-blackhole-caught", "requests"}, row{"fault-blackhole-return-s", "s"}), both, blackHole},
 		{faultRows("fault-partition", row{"fault-partition-heal-ms", "ms"}), both, partition},
 		{[]row{{"fault-partition-holds-s", "s"}, {"fault-partition-long-heal-ms", "ms"}}, own, longPartition},
+		{faultRows("fault-skew", row{"fault-skew-share", "share"}), both, clocks},
 		{[]row{{"http-lb-rps", "1/s"}, {"http-lb-p50-us", "us"}, {"http-lb-p99-us", "us"}}, all, keptRequests},
 		{[]row{{"http-lb-fresh-rps", "1/s"}, {"http-lb-fresh-p50-us", "us"}, {"http-lb-fresh-p99-us", "us"}}, all, freshRequests},
 	}
@@ -72,6 +73,7 @@ var targets = []score.Target{
 	{Row: "dial-after-kill-p999-ms", Must: 300, Aim: 300, LowerWins: true},
 	{Row: "fault-blackhole-failed", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "fault-partition-failed", Must: 0, Aim: 0, LowerWins: true},
+	{Row: "fault-skew-failed", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "http-lb-rps", Peer: "nginx", Must: 1, Aim: 1},
 	{Row: "http-lb-p99-us", Peer: "nginx", Must: 1, Aim: 1, LowerWins: true},
 	{Row: "http-lb-rps", Peer: "haproxy", Must: 1, Aim: 1},
