@@ -4,6 +4,7 @@
 # make test       everything that must pass; make race, lint, cross are the rest
 # make bench      tables against TCP, TLS, QUIC and WireGuard (root: namespaces)
 # make bench-failover, make matrix   what connections do while networks break (root)
+# make bench-services, make demo-services   many instances behind one name
 
 GO      ?= go
 BIN     := bin
@@ -14,7 +15,7 @@ FUZZ    ?= 10s
 export GOFLAGS := -mod=mod
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo demos test race fuzz lint cross bench bench-quick bench-failover matrix table setup clean
+.PHONY: all build demo demos test race fuzz lint cross bench bench-quick bench-failover matrix bench-services demo-services table setup clean
 
 all: build
 
@@ -85,6 +86,21 @@ matrix: setup
 	@mkdir -p $(OUT)
 	$(GO) build -trimpath -o $(BIN)/matrix ./interop/matrix
 	$(BIN)/matrix $(MATRIX) --out $(OUT)/matrix.jsonl --page docs/matrix.md
+
+# The service layer: lookups, routers, restarts, crashes, short requests beside
+# nginx and HAProxy; about ten minutes, SERVICES=-quick for a look.
+bench-services:
+	@./interop/setup.sh services
+	@mkdir -p $(OUT)
+	$(GO) build -trimpath -o $(BIN)/services ./interop/services
+	$(BIN)/services $(SERVICES) --out $(OUT)/services.jsonl
+
+# Services whose instances come and go, each with a plot; about two minutes.
+SERVICE_DEMOS ?= web cache
+demo-services:
+	@./interop/setup.sh services
+	$(GO) build -trimpath -o $(BIN)/services-demo ./interop/services/demo
+	$(BIN)/services-demo -out $(OUT) $(SERVICE_DEMOS)
 
 # The medians of the last make bench, as the README's table.
 table:
