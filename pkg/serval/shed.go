@@ -17,6 +17,6 @@ const (
 // shed refuses a SYN for want of room. Who was refused at the same time shall not
 // come back at the same time.
 func shed(load float64) sal.Refuse {
-	d := min(time.Duration(max(load, 1)*float64(hintUnit)), hintMost)
+	d := time.Duration(min(max(load, 1)*float64(hintUnit), float64(hintMost)))
 	return sal.Refuse{Code: sal.Overloaded, RetryAfter: d/2 + rand.N(d)}
 }
