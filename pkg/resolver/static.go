@@ -18,10 +18,11 @@ import (
 // Static resolves from a fixed list. Its text has one instance in each line: a
 // service, its addresses and what else there is to say of it.
 //
-//	# instances of two services
+//	# instances of three services
 //	web         192.0.2.1:7001,[2001:db8::1]:7001  priority=1
 //	web         192.0.2.2:7001  weight=3
-//	shop/cart   192.0.2.3:7001  node=aebagbafaydqqcikbmga2dqpca
+//	shop/cart   192.0.2.3:7001  node=aebagbafaydqqcikbmga2dqpca  balance=hash
+//	cache       192.0.2.3:7001  keys=0/2,c/2
 //
 // The service may be a wildcard such as shop/*. An instance without a node is
 // whoever answers there and may serve the service. A node is where its instances
@@ -122,14 +123,35 @@ func parseInstance(fields []string) (in Instance, err error) {
 			in.Weight, err = parseInt(option, value, 0, 65535)
 		case "priority":
 			in.Priority, err = parseInt(option, value, -32768, 32767)
+		case "balance":
+			in.Balance, err = ParseBalance(value)
+		case "keys":
+			in.Keys, err = parseKeys(in.Service, value)
 		default:
-			err = fmt.Errorf("%q is unknown; use node=, weight= or priority=", option)
+			err = fmt.Errorf("%q is unknown; use node=, weight=, priority=, balance= or keys=", option)
 		}
 		if err != nil {
 			return in, err
 		}
 	}
 	return in, nil
+}
+
+// parseKeys reads key prefixes with commas between them.
+func parseKeys(service sal.Name, text string) (keys []sal.KeyPrefix, err error) {
+	if service.IsWildcard() {
+		return nil, fmt.Errorf("%v stands for many services and cannot own keys of one; leave keys= out", service)
+	}
+	for _, s := range strings.Split(text, ",") {
+		k, err := sal.ParseKeyPrefix(s)
+		if err != nil {
+			return nil, err
+		}
+		if keys = append(keys, k); len(keys) > MaxKeys {
+			return nil, fmt.Errorf("%v has more than %d key prefixes in a line", service, MaxKeys)
+		}
+	}
+	return keys, nil
 }
 
 func parseInt(option, value string, least, most int) (int, error) {

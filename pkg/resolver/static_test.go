@@ -51,12 +51,26 @@ func TestStatic(t *testing.T) {
 	}
 }
 
+func TestStaticChoice(t *testing.T) {
+	s, err := ParseStatic("list", strings.NewReader("cache 127.0.0.1:1 balance=nearest keys=0/2,c/2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Resolve(ctx, sal.MustParseName("cache"))
+	if err != nil || len(found) != 1 || found[0].Balance != BalanceNearest || len(found[0].Keys) != 2 || found[0].Keys[1].String() != "c/2" {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
 func TestStaticErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"we b":                              "list:1:",
 		"\n\nweb":                           "list:3: svc:web has no addresses",
 		"web 127.0.0.1":                     `"127.0.0.1" is not an address and port`,
 		"web 127.0.0.1:0":                   "nobody can be reached",
+		"web 127.0.0.1:1 balance=best":      "write weighted, least-load, nearest or hash",
+		"web 127.0.0.1:1 keys=1/2":          "bits set beyond its length",
+		"web/* 127.0.0.1:1 keys=8/1":        "leave keys= out",
 		"web 127.0.0.1:1,":                  `"" is not`,
 		"web 127.0.0.1:1 colour=red":        `"colour=red" is unknown`,
 		"web 127.0.0.1:1 weight=-1":         "from 0 to 65535",

@@ -115,6 +115,8 @@ func (a *attempt) ask(ctx context.Context) {
 		a.markSilent(a.list[(a.next-1)%len(a.list)].addr)
 		if a.next%len(a.list) == 0 {
 			a.resolveAgain(ctx)
+		} else {
+			a.silentLast()
 		}
 	}
 	for a.out(a.list[a.next%len(a.list)].addr) {
@@ -122,6 +124,21 @@ func (a *attempt) ask(ctx context.Context) {
 	}
 	a.send(a.list[a.next%len(a.list)].addr)
 	a.next++
+}
+
+// silentLast moves those that are left, and were silent in other dials meanwhile,
+// behind the others.
+func (a *attempt) silentLast() {
+	now := time.Now()
+	late := func(c candidate) int {
+		if a.node.health.suspect(c.addr, now) {
+			return 1
+		}
+		return 0
+	}
+	list := slices.Clone(a.list)
+	slices.SortStableFunc(list[a.next%len(list):], func(x, y candidate) int { return late(x) - late(y) })
+	a.list = list
 }
 
 func (a *attempt) send(to netip.AddrPort) {

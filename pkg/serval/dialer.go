@@ -66,6 +66,16 @@ func (d *Dialer) DialConn(ctx context.Context, network, service string) (*Conn, 
 	return c, err
 }
 
+// DialPacket is Node.DialPacket with the dialer's options, which hold for each
+// datagram to a service. Sticky counts for nothing: see PacketConn.Bind.
+func (d *Dialer) DialPacket() (*PacketConn, error) {
+	n, w, err := d.want()
+	if err != nil {
+		return nil, &OpError{Op: "dial", Service: "datagrams", Err: err}
+	}
+	return n.dialPacket(w)
+}
+
 // want returns the node to dial from, and what the options ask for.
 func (d *Dialer) want() (*Node, want, error) {
 	n := d.Node

@@ -64,6 +64,34 @@ func TestDeadCandidate(t *testing.T) {
 	})
 }
 
+// TestDialsLearnFromEachOther: an instance that another dial finds silent, while
+// this one waits for the first, is not waited for again.
+func TestDialsLearnFromEachOther(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	client := l.node(1)
+	second := netip.AddrPortFrom(ip(98), 7000)
+	l.add("svc:echo", nowhere)
+	l.add("svc:echo", second)
+	server := l.node(2)
+	l.echo(server, "svc:echo")
+	var syns counter
+	l.net.SetTap(func(p *simnet.Packet) bool {
+		switch p.To {
+		case nowhere:
+			client.health.silent(second)
+		case second:
+			syns.count(typeOf(p.Data))
+		}
+		return true
+	})
+	c := l.dial(client, "svc:echo")
+	defer c.Close()
+	if n := syns.get(sal.TypeSYN); n != 0 || c.PeerIdentity().Node != server.ID() {
+		t.Errorf("who was silent elsewhere got %d SYNs", n)
+	}
+}
+
 // TestCrashCostsOneTimer measures many dials of fresh clients to three
 // instances of which one has crashed.
 func TestCrashCostsOneTimer(t *testing.T) {
