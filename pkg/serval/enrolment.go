@@ -19,6 +19,7 @@ type enrolment struct {
 	rules       []*servicetable.Rule[target]
 	lease       resolver.Lease // nil while it is not registered
 	held        reasons
+	missing     bool // it could not be registered again
 }
 
 // reasons say why a listener is not to be found.
@@ -110,7 +111,28 @@ func (l *Listener) restore(ctx context.Context, why reasons) error {
 		return nil
 	}
 	l.census.refuse(false) // first: who is found should answer
-	return l.enrolLocked(ctx)
+	err := l.enrolLocked(ctx)
+	if err != nil {
+		l.missing = true
+		l.poke()
+	}
+	return err
+}
+
+// enrolRetry is how often an instance that should be registered tries it again.
+const enrolRetry = time.Second
+
+// enrolAgain registers an instance that could not be when it was restored, and
+// reports whether that is to be tried once more.
+func (l *Listener) enrolAgain() bool {
+	l.registering.Lock()
+	defer l.registering.Unlock()
+	if !l.missing {
+		return false
+	}
+	err := l.enrolLocked(context.Background())
+	l.missing = err != nil
+	return l.missing
 }
 
 // Config returns what the listener was made with or what Update made of it.

@@ -93,7 +93,8 @@ func (l *Listener) sample() {
 	l.asked.Store(int64(l.node.now()))
 }
 
-// watchLoad tells others of the load while the listener lives.
+// watchLoad tells others of the load while the listener lives, and of the instance
+// itself if that could not be done before.
 func (l *Listener) watchLoad() {
 	defer close(l.watched)
 	var r report
@@ -115,6 +116,9 @@ func (l *Listener) watchLoad() {
 		}
 		if l.asks.Load() {
 			wait = min(wait, reportEvery)
+		}
+		if l.enrolAgain() {
+			wait = min(wait, enrolRetry)
 		}
 		timer.Reset(wait)
 	}

@@ -21,7 +21,8 @@ func (l *Listener) Suspend(ctx context.Context) error {
 	return l.retired("suspend", err)
 }
 
-// Resume ends Suspend: the instance is registered again, unless it is drained.
+// Resume ends Suspend: the instance is registered again, unless it is drained. If
+// that cannot be done, that is the error, and it is tried again in the background.
 func (l *Listener) Resume(ctx context.Context) error {
 	return l.retired("resume", l.restore(ctx, suspended))
 }
@@ -46,7 +47,8 @@ func (l *Listener) Drain(ctx context.Context, progress func(left int)) error {
 	return l.retired("drain", l.waitUnused(ctx, progress))
 }
 
-// Undrain ends Drain: the instance is registered again, unless it is suspended.
+// Undrain ends Drain: the instance is registered again, unless it is suspended. If
+// that cannot be done, that is the error, and it is tried again in the background.
 func (l *Listener) Undrain(ctx context.Context) error {
 	return l.retired("undrain", l.restore(ctx, drained))
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,4 +186,47 @@ func TestShutdownWaits(t *testing.T) {
 	if _, err := d.Read(make([]byte, 1)); !errors.Is(err, ErrReset) {
 		t.Errorf("after Close the connection reads %v", err)
 	}
+}
+
+// moody is a registrar that sometimes cannot register anything.
+type moody struct {
+	*book
+	down atomic.Bool
+}
+
+func (m *moody) Register(ctx context.Context, r resolver.Registration) (resolver.Lease, error) {
+	if m.down.Load() {
+		return nil, errors.New("the registrar is away")
+	}
+	return m.book.Register(ctx, r)
+}
+
+// TestResumeIsTriedAgain: an instance whose registrar is away when it resumes is
+// registered when that is back.
+func TestResumeIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	m := &moody{book: l.book}
+	server := l.nodeWith(Config{Resolver: m}, ip(1))
+	ln := l.echo(server, "svc:echo")
+	must(t, ln.Suspend(t.Context()))
+	m.down.Store(true)
+	if err := ln.Resume(t.Context()); err == nil || l.isKnown("svc:echo", server) {
+		t.Fatalf("Resume returned %v while the registrar was away", err)
+	}
+	m.down.Store(false)
+	eventually(t, "the instance is registered", func() bool { return l.isKnown("svc:echo", server) })
+	t.Run("NotIfSuspendedMeanwhile", func(t *testing.T) {
+		must(t, ln.Suspend(t.Context()))
+		m.down.Store(true)
+		if err := ln.Resume(t.Context()); err == nil {
+			t.Error("Resume without a registrar")
+		}
+		must(t, ln.Suspend(t.Context()))
+		m.down.Store(false)
+		time.Sleep(enrolRetry + 100*time.Millisecond)
+		if l.isKnown("svc:echo", server) {
+			t.Error("a suspended instance was registered")
+		}
+	})
 }
