@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/internal/simnet"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 )
@@ -69,5 +70,36 @@ func TestDialersDatagrams(t *testing.T) {
 	}
 	if n := got[servers[0].ID()]; n < 25 { // it is in two of three pairs
 		t.Errorf("the least loaded of three got %d of 60 datagrams", n)
+	}
+}
+
+// TestSilentInstanceIsBack: datagrams go again to an instance that was silent for
+// a while, over the connection that there was.
+func TestSilentInstanceIsBack(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	client, servers := l.echoes(2)
+	client.health.addrs.First = 100 * time.Millisecond
+	at := servers[0].at()
+	p := l.socket(client)
+	for _, n := range servers {
+		_, err := tell(p, &Addr{Service: "svc:echo", Instance: n.ID()}, "hello")
+		must(t, err)
+	}
+	write := func() {
+		_, err := p.WriteTo([]byte("x"), toEcho)
+		must(t, err)
+		time.Sleep(time.Millisecond)
+	}
+	standing := func() resolver.Standing {
+		s, _ := client.health.addrs.Standing(at, time.Now())
+		return s
+	}
+	l.net.SetTap(func(pkt *simnet.Packet) bool { return pkt.To != at && pkt.From != at })
+	eventually(t, "it is ejected", func() bool { write(); return standing() == resolver.Ejected })
+	l.net.SetTap(nil)
+	eventually(t, "it is as good as the other", func() bool { write(); return standing() == resolver.Well })
+	if n := servers[0].Stats().Connections; n != 1 {
+		t.Errorf("it has %d connections", n)
 	}
 }
