@@ -66,9 +66,10 @@ func (c *Candidate) Heard() {
 	}
 }
 
-// PanicThreshold is the share of the instances, by weight, that must not be
-// ejected. If fewer are left, ejection counts for nothing: rather than many
-// instances the way to them is broken, or those that are left would break too.
+// PanicThreshold is the share of a priority's instances, by weight, that must not
+// be ejected. If fewer are left, and other priorities do not make up for it,
+// ejection counts for nothing: rather than many instances the way to them is
+// broken, or those that are left would break too.
 const PanicThreshold = 0.3
 
 // Overprovision is how much more than its share an instance is taken to bear. So
@@ -100,8 +101,8 @@ func (c Choice) Order(list []Candidate, random Random) []Verdict {
 	for len(in) > 0 && in[len(in)-1].Excluded != Included {
 		in = in[:len(in)-1]
 	}
-	pardon(in)
 	groups := split(in)
+	pardon(groups)
 	for _, g := range groups {
 		c.score(g, random)
 	}
@@ -139,21 +140,30 @@ func (c Choice) admit(list []Candidate) []Verdict {
 	return all
 }
 
-// pardon lets all ejected be asked, if too many are.
-func pardon(all []Verdict) {
-	var sum, left float64
-	for i := range all {
-		w := all[i].weight()
-		sum += w
-		if all[i].Standing != Ejected {
-			left += w
+// pardon lets the ejected of a group be asked, if they are too many and there are
+// not enough others.
+func pardon(groups [][]Verdict) {
+	enough := 0.0
+	left := make([]float64, len(groups)) // the shares that are not ejected
+	for i, g := range groups {
+		var all float64
+		for k := range g {
+			w := g[k].weight()
+			all += w
+			if g[k].Standing != Ejected {
+				left[i] += w
+			}
 		}
+		left[i] /= all
+		enough += min(1, Overprovision*left[i])
 	}
-	if left >= PanicThreshold*sum {
+	if enough >= 1 {
 		return
 	}
-	for i := range all {
-		all[i].Pardoned = all[i].Standing == Ejected
+	for i, g := range groups {
+		for k := range g {
+			g[k].Pardoned = left[i] < PanicThreshold && g[k].Standing == Ejected
+		}
 	}
 }
 

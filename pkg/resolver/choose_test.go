@@ -196,8 +196,12 @@ func TestShares(t *testing.T) {
 		// Panic: fewer than 30 % are left.
 		"seven of ten ejected":  {w, spoil(pool(10), Ejected, 1, 2, 3, 4, 5, 6, 7), map[byte]float64{8: 1. / 3, 9: 1. / 3, 10: 1. / 3}},
 		"three of four ejected": {w, spoil(pool(4), Ejected, 1, 2, 3), map[byte]float64{1: .25, 2: .25, 3: .25, 4: .25}},
-		"all busy":              {w, spoil(pool(2), Busy, 1, 2), map[byte]float64{1: .5, 2: .5}},
-		"on trial":              {w, spoil(pool(2), Trial, 1), map[byte]float64{1: .5, 2: .5}},
+		"but there is a backup": {w, spoil(backup(9, pool(4)...), Ejected, 1, 2, 3, 4), map[byte]float64{9: 1}},
+		"both priorities": {w, []Candidate{cand(1), cand(2, stands(Ejected)), cand(3, stands(Ejected)), cand(4, stands(Ejected)),
+			cand(5, priority(-1)), cand(6, priority(-1), stands(Ejected)), cand(7, priority(-1), stands(Ejected)), cand(8, priority(-1), stands(Ejected))},
+			map[byte]float64{1: .25, 2: .25, 3: .25, 4: .25}},
+		"all busy": {w, spoil(pool(2), Busy, 1, 2), map[byte]float64{1: .5, 2: .5}},
+		"on trial": {w, spoil(pool(2), Trial, 1), map[byte]float64{1: .5, 2: .5}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := first(Choice{Balance: tc.balance}, tc.list)
