@@ -133,7 +133,12 @@ func (c *Client) Undrain(ctx context.Context, what string) error {
 // Drain moves all flows off an interface or address and returns when none is
 // left; progress hears how many are. A process that ends meanwhile has none.
 func (c *Client) Drain(ctx context.Context, what string, progress func(left int)) error {
-	resp, err := c.send(ctx, "POST", "/v1/drain", drainRequest{what})
+	return c.drained(ctx, "/v1/drain", drainRequest{what}, progress)
+}
+
+// drained asks for a drain and returns when nothing is left.
+func (c *Client) drained(ctx context.Context, path string, req any, progress func(left int)) error {
+	resp, err := c.send(ctx, "POST", path, req)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,13 @@
 //	POST /v1/rules     add one
 //	POST /v1/rules/remove
 //	                   remove some
+//	GET  /v1/routes    its service table, with ?service=svc:web what that meets
+//	GET  /v1/listeners the instances of services that it is
+//	POST /v1/listeners change their weights and the like
+//	POST /v1/listeners/drain
+//	                   withdraw some and wait until they have no connections
+//	POST /v1/listeners/undrain
+//	                   register them again
 //
 // An error is an object with a text "error".
 package nodectl
@@ -34,6 +41,7 @@ import (
 // person who asked.
 type Node interface {
 	Ruled
+	Served
 
 	// Conns returns a snapshot.
 	Conns() []Conn

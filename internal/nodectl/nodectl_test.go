@@ -16,11 +16,13 @@ import (
 
 // fake is a node that has what it is told to have, and notes what it is asked.
 type fake struct {
-	conns   []Conn
-	paths   []Path
-	rules   []Rule
-	events  chan Event
-	leaving chan int // flows left during a drain; closed when none is
+	conns     []Conn
+	paths     []Path
+	rules     []Rule
+	routes    []Route
+	listeners []Listener
+	events    chan Event
+	leaving   chan int // flows left during a drain; closed when none is
 
 	mu    sync.Mutex
 	asked []any

@@ -63,14 +63,21 @@ func (s *server) events(ctx context.Context, _ context.CancelFunc, _ *http.Reque
 }
 
 func (s *server) drain(ctx context.Context, cancel context.CancelFunc, r *http.Request, out lines) {
-	req, ok := read[drainRequest](out.w, r)
+	drained(ctx, cancel, r, out, func(ctx context.Context, req drainRequest, progress func(int)) error {
+		return s.node.Drain(ctx, req.What, progress)
+	})
+}
+
+// drained answers with lines that say how many are left, until none is.
+func drained[T interface{ check() error }](ctx context.Context, cancel context.CancelFunc, r *http.Request, out lines, f func(context.Context, T, func(left int)) error) {
+	req, ok := read[T](out.w, r)
 	if !ok {
 		return
 	}
 	out.w.Header().Set("Content-Type", "application/jsonl")
 	out.w.WriteHeader(http.StatusOK)
 	last := 0
-	err := s.node.Drain(ctx, req.What, func(left int) {
+	err := f(ctx, req, func(left int) {
 		last = left
 		if out.put(drainLine{Left: left}) != nil {
 			cancel()

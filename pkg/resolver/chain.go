@@ -15,6 +15,7 @@ type Chain []Resolver
 // ErrNoService if all said so, else what the failing ones said.
 func (c Chain) Resolve(ctx context.Context, service sal.Name) ([]Instance, error) {
 	var failed []error
+	var none error = &NoServiceError{service}
 	for _, r := range c {
 		found, err := r.Resolve(ctx, service)
 		switch {
@@ -22,12 +23,16 @@ func (c Chain) Resolve(ctx context.Context, service sal.Name) ([]Instance, error
 			return found, nil
 		case err != nil && !errors.Is(err, ErrNoService):
 			failed = append(failed, err)
+		case err != nil:
+			if why := new(ReasonError); errors.As(err, &why) {
+				none = err
+			}
 		}
 	}
 	if len(failed) > 0 {
 		return nil, errors.Join(failed...)
 	}
-	return nil, &NoServiceError{service}
+	return nil, none
 }
 
 // Report implements Feedback.

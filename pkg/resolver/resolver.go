@@ -59,6 +59,9 @@ type Instance struct {
 	// that it answers for every key.
 	Keys []sal.KeyPrefix
 
+	// Rule says that it is not registered: a rule of the host's servald names it.
+	Rule bool
+
 	// Suspect says that it did not answer others lately, as the resolver heard.
 	Suspect bool
 
@@ -213,6 +216,19 @@ func checkAddr(a netip.AddrPort) error {
 
 // ErrNoService is what the errors of resolvers are that know no instance.
 var ErrNoService = errors.New("no such service")
+
+// ErrRefused is what the errors of resolvers are where a rule refuses dials of a
+// service.
+var ErrRefused = errors.New("refused")
+
+// ReasonError is ErrNoService or ErrRefused, with more to say of why.
+type ReasonError struct {
+	Kind error
+	Text string
+}
+
+func (e *ReasonError) Error() string { return e.Text }
+func (e *ReasonError) Unwrap() error { return e.Kind }
 
 // NoServiceError says that nobody serves a service. It is ErrNoService.
 type NoServiceError struct {

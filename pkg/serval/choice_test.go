@@ -454,7 +454,7 @@ func TestConsiderChangesNothing(t *testing.T) {
 	l.add("svc:web", nowhere)
 	client.health.silent(nowhere)
 	for range 2 {
-		all, err := client.consider(context.Background(), sal.MustParseName("web"), choice{})
+		all, _, err := client.consider(context.Background(), sal.MustParseName("web"), choice{})
 		must(t, err)
 		if len(all) != 1 || all[0].Standing != resolver.Trial {
 			t.Fatalf("verdicts are %+v", all)

@@ -1,12 +1,15 @@
 package serval
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/internal/hook"
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
 )
@@ -144,7 +147,6 @@ func (n *Node) hold(a *answer, syn *sal.SYN, no sal.RefuseCode) (held bool, code
 // awaken lets a dial wait for the hook of a rule, and then for what look finds
 // that comes before the rule.
 func (n *Node) awaken(ctx context.Context, r *rule, name sal.Name, look func() bool) error {
-	r.count(0)
 	w := &n.waker
 	w.mu.Lock()
 	g, err := w.begin(wakingKey{r, name.ServiceID()}, name, time.Now(), n.run)
@@ -177,4 +179,65 @@ func (n *Node) awaken(ctx context.Context, r *rule, name sal.Name, look func() b
 	default:
 	}
 	return nil
+}
+
+// rouse is known for a dial: it lets the hook of a DELAY rule run first.
+func (n *Node) rouse(ctx context.Context, name sal.Name, w choice) ([]resolver.Candidate, error) {
+	n.countDial(name, w)
+	found, delay, err := n.known(ctx, name, w)
+	if delay == nil {
+		return found, err
+	}
+	herr := n.awaken(ctx, delay, name, func() bool {
+		var again *rule
+		found, again, err = n.known(ctx, name, w)
+		return again == nil && err == nil
+	})
+	if herr == nil || len(found) > 0 { // there may be more under a shorter prefix
+		return found, err
+	}
+	return nil, herr
+}
+
+// countDial notes that rules were used for a dial: those of the longest prefix.
+func (n *Node) countDial(name sal.Name, w choice) {
+	if set := n.services.Lookup(name.ServiceID().WithKey(w.key)); set != nil {
+		for _, r := range set.Rules() {
+			if r.Target.rule != nil {
+				r.Count(0)
+			}
+		}
+	}
+}
+
+// Resolve returns the instances that a dial by this node would choose from, and
+// does for them what a dial does: rules count, and hooks of DELAY rules run. With
+// that a Node is a resolver.Resolver for others, whom its rules concern as well.
+func (n *Node) Resolve(ctx context.Context, service sal.Name) ([]resolver.Instance, error) {
+	found, err := n.rouse(ctx, service, choice{})
+	switch {
+	case errors.Is(err, ErrNoService):
+		return nil, &resolver.ReasonError{Kind: resolver.ErrNoService, Text: err.Error()}
+	case errors.Is(err, ErrRefused):
+		return nil, &resolver.ReasonError{Kind: resolver.ErrRefused, Text: err.Error()}
+	case err != nil:
+		return nil, err
+	case len(found) == 0:
+		return nil, &resolver.NoServiceError{Service: service}
+	}
+	slices.SortStableFunc(found, func(a, b resolver.Candidate) int {
+		if a.Bits == b.Bits && a.Rule != b.Rule {
+			if a.Rule {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(b.Bits, a.Bits)
+	})
+	out := make([]resolver.Instance, len(found))
+	for i, c := range found {
+		out[i] = c.Instance
+		out[i].Rule = c.Rule
+	}
+	return out, nil
 }

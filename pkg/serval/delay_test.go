@@ -250,3 +250,54 @@ func TestWakerPauses(t *testing.T) {
 }
 
 var theRule rule
+
+// A dial of the node that has the rule: the instance makes itself known, or the
+// hook says where it is.
+func TestDialAwakens(t *testing.T) {
+	c := newCluster(t)
+	for _, tells := range []bool{false, true} {
+		known := &book{}
+		client := startNode(t, Config{Identity: c.join(t, "client"), Resolver: known})
+		s := &starter{start: func(service string) ([]netip.AddrPort, error) {
+			cfg := Config{Identity: c.join(t, "server")}
+			if !tells {
+				cfg.Registrar = known
+			}
+			server := startNode(t, cfg)
+			l, err := server.Listen(service)
+			if err != nil {
+				return nil, err
+			}
+			go func() {
+				for {
+					conn, err := l.Accept()
+					if err != nil {
+						return
+					}
+					conn.Close()
+				}
+			}()
+			if tells {
+				return server.sockets.addrs(), nil
+			}
+			return nil, nil
+		}}
+		addRule(t, client, s.rule("*"))
+		var dialling sync.WaitGroup
+		for range 4 {
+			dialling.Go(func() {
+				if got := says(t, client, "svc:web"); got != "" {
+					t.Error(got)
+				}
+			})
+		}
+		dialling.Wait()
+		if n := s.runs.Load(); n != 1 {
+			t.Errorf("it ran %d times", n)
+		}
+		in, err := client.Resolve(t.Context(), sal.MustParseName("svc:web"))
+		if err != nil || len(in) != 1 || in[0].Rule != tells {
+			t.Errorf("resolved %+v, %v", in, err)
+		}
+	}
+}

@@ -35,10 +35,11 @@ const maxCandidates = 64
 // candidates lists where to send the first packet for a name, best first. All of
 // them are hints; the outcome of a SYN decides.
 func (n *Node) candidates(ctx context.Context, name sal.Name, w choice) ([]candidate, error) {
-	all, err := n.consider(ctx, name, w)
+	found, err := n.rouse(ctx, name, w)
 	if err != nil {
 		return nil, err
 	}
+	all := w.resolver(n.ID()).Order(found, chance{})
 	list := n.addresses(all)
 	if len(list) == 0 {
 		return nil, noCandidate(name, all, w)
@@ -65,52 +66,28 @@ func noCandidate(name sal.Name, all []resolver.Verdict, w choice) error {
 }
 
 // consider finds the instances of a service and puts them in the order to ask
-// them in. It changes nothing, so that it can be asked what a dial would do.
-func (n *Node) consider(ctx context.Context, name sal.Name, w choice) ([]resolver.Verdict, error) {
-	found, err := n.known(ctx, name, w)
+// them in. It changes nothing, so that it can be asked what a dial would do. The
+// rule, if not nil, is a DELAY rule whose hook a dial would run first.
+func (n *Node) consider(ctx context.Context, name sal.Name, w choice) ([]resolver.Verdict, *rule, error) {
+	found, delay, err := n.known(ctx, name, w)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	now := time.Now()
-	for i := range found {
-		c := &found[i]
-		reachable := n.reachable(c.Addrs)
-		c.Unreachable = len(reachable) == 0
-		c.RTT = n.nearest(reachable)
-		n.health.assess(c, reachable, now)
-	}
-	return w.resolver(n.ID()).Order(found, chance{}), nil
+	return w.resolver(n.ID()).Order(found, chance{}), delay, nil
 }
 
-// known collects what the service table and the resolver know of a service. A
-// FORWARD rule says where, DEMUX that this very node serves it, DROP that nobody
-// does who is known only under the same or a shorter prefix.
-func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.Candidate, error) {
-	var found []resolver.Candidate
-	dropped := -1 // the length of the prefix
-	for _, r := range n.services.Candidates(nil, name.ServiceID().WithKey(w.key), maxCandidates) {
-		c := byRule(r, name)
-		switch r.Action {
-		case servicetable.Forward:
-			c.Addrs = r.Target.addrs
-			if r.Target.learnt != nil {
-				c.Instance, c.Rule = *r.Target.learnt.Load(), false
-			}
-			found = append(found, c)
-		case servicetable.Demux:
-			if r.Target.listener.census.refuses() {
-				continue
-			}
-			c.Node, c.Addrs, c.Priority = n.ID(), n.sockets.addrs(), 0
-			found = append(found, c)
-		case servicetable.Drop:
-			dropped = c.Bits
-		}
-	}
-	if n.cfg.Resolver != nil && dropped < int(name.Prefix().Bits) {
+// known collects what the service table and the resolver know of a service. The
+// rule, if not nil, is a DELAY rule that comes before all that is known, but for
+// instances that were ejected.
+func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.Candidate, *rule, error) {
+	say := n.ruled(name, w)
+	found := say.found
+	if n.cfg.Resolver != nil && say.dropped < int(name.Prefix().Bits) {
 		known, err := n.cfg.Resolver.Resolve(ctx, name)
-		if err != nil && !errors.Is(err, resolver.ErrNoService) && len(found) == 0 {
-			return nil, err
+		if err != nil && len(found) == 0 && say.delay == nil {
+			if err = inOurTerms(err); err != nil {
+				return nil, nil, err
+			}
 		}
 		if len(known) > 0 && err == nil { // it knows our own instance too
 			found = slices.DeleteFunc(found, func(c resolver.Candidate) bool { return c.Node == n.ID() })
@@ -119,21 +96,94 @@ func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.C
 			found = slices.DeleteFunc(found, func(c resolver.Candidate) bool { // Learn told of it too
 				return c.Node == in.Node && c.Service == in.Service && c.Node != (identity.NodeID{})
 			})
-			if bits := int(in.Service.Prefix().Bits); err == nil && bits > dropped {
-				found = append(found, resolver.Candidate{Instance: in, Bits: bits})
+			if bits := int(in.Service.Prefix().Bits); err == nil && bits > say.dropped {
+				found = append(found, resolver.Candidate{Instance: in, Bits: bits, Rule: in.Rule})
 			}
 		}
 	}
-	if len(found) == 0 && dropped >= 0 {
-		return nil, because(ErrRefused, "a rule of this node's service table drops %v", name)
+	if len(found) == 0 && say.dropped >= 0 && say.delay == nil {
+		return nil, nil, because(ErrRefused, "a rule of this node's service table drops %v", name)
 	}
-	return found, nil
+	n.assess(found)
+	if slices.ContainsFunc(found, func(c resolver.Candidate) bool { return c.Bits >= say.delayed && c.Standing != resolver.Ejected }) {
+		say.delay = nil
+	}
+	return found, say.delay, nil
+}
+
+// inOurTerms is the error of a dial for that of a resolver, nil if that has
+// nothing to say but that it knows nobody.
+func inOurTerms(err error) error {
+	why := new(resolver.ReasonError)
+	switch {
+	case errors.Is(err, resolver.ErrRefused):
+		return because(ErrRefused, "%v", err)
+	case errors.As(err, &why) && errors.Is(err, resolver.ErrNoService):
+		return because(ErrNoService, "%v", why)
+	case errors.Is(err, resolver.ErrNoService):
+		return nil
+	}
+	return err
+}
+
+// assess adds what this node has seen of candidates.
+func (n *Node) assess(found []resolver.Candidate) {
+	now := time.Now()
+	for i := range found {
+		c := &found[i]
+		reachable := n.reachable(c.Addrs)
+		c.Unreachable = len(reachable) == 0
+		c.RTT = n.nearest(reachable)
+		n.health.assess(c, reachable, now)
+	}
+}
+
+// ruling is what the service table says of a service.
+type ruling struct {
+	found   []resolver.Candidate
+	dropped int   // who is known under a prefix of this length or a shorter one does not count
+	delay   *rule // runs a hook if nobody is known under a prefix of at least the length
+	delayed int
+}
+
+// ruled asks the service table: a FORWARD rule says where instances are, DEMUX
+// that this very node is one, DROP that there is none, and DELAY what to do about
+// it.
+func (n *Node) ruled(name sal.Name, w choice) ruling {
+	say := ruling{dropped: -1}
+	for _, r := range n.services.Candidates(nil, name.ServiceID().WithKey(w.key), maxCandidates) {
+		c := byRule(r, name)
+		switch r.Action {
+		case servicetable.Forward:
+			c.Addrs = r.Target.addrs
+			if r.Target.learnt != nil {
+				c.Instance, c.Rule = *r.Target.learnt.Load(), false
+			}
+			say.found = append(say.found, c)
+		case servicetable.Demux:
+			if r.Target.listener.census.refuses() {
+				continue
+			}
+			c.Node, c.Addrs, c.Priority = n.ID(), n.sockets.addrs(), 0
+			say.found = append(say.found, c)
+		case servicetable.Drop:
+			say.dropped = c.Bits
+		case servicetable.Delay:
+			if say.delay == nil {
+				say.delay, say.delayed = r.Target.rule, c.Bits
+			}
+		}
+	}
+	return say
 }
 
 // byRule is what a rule says of whom it names.
 func byRule(r *servicetable.Rule[target], name sal.Name) resolver.Candidate {
 	c := resolver.Candidate{Bits: int(r.Prefix.Bits), Rule: true}
 	c.Service, c.Priority, c.Weight = name, r.Priority, int(r.Weight)
+	if by := r.Target.rule; by != nil && !by.name.IsZero() {
+		c.Service = by.name
+	}
 	if all := int(name.Prefix().Bits); c.Bits > all { // it is for some keys
 		c.Keys = []sal.KeyPrefix{{Key: r.Prefix.Masked().ID.Key(), Bits: uint8(c.Bits - all)}}
 		c.Bits = all

@@ -28,8 +28,13 @@ type Client struct {
 	news   chan feedback
 }
 
-// requestTimeout bounds a request to the daemon, which is on this host.
-const requestTimeout = 5 * time.Second
+const (
+	// requestTimeout bounds a request to the daemon, which is on this host.
+	requestTimeout = 5 * time.Second
+	// resolveTimeout bounds Resolve, where the daemon may have to start an
+	// instance first.
+	resolveTimeout = 10 * time.Minute
+)
 
 // NewClient returns a client of the daemon at the socket, such as FindSocket
 // finds. It connects when it is used.
@@ -38,7 +43,6 @@ func NewClient(socket string) *Client {
 	c := &Client{
 		socket: socket,
 		http: http.Client{
-			Timeout: requestTimeout,
 			Transport: &http.Transport{
 				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 					return new(net.Dialer).DialContext(ctx, "unix", socket)
@@ -66,15 +70,25 @@ func (c *Client) Close() error {
 
 // Resolve implements resolver.Resolver.
 func (c *Client) Resolve(ctx context.Context, service sal.Name) ([]resolver.Instance, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
 	var found services
-	err := c.do(ctx, "GET", "/v1/resolve?name="+url.QueryEscape(service.String()), nil, &found)
-	if refused := new(Error); errors.As(err, &refused) && refused.Code == codeNoService {
-		return nil, &resolver.NoServiceError{Service: service}
+	err := c.ask(ctx, "GET", "/v1/resolve?name="+url.QueryEscape(service.String()), nil, &found)
+	if err == nil {
+		return found.decode()
 	}
-	if err != nil {
+	none, said := &resolver.NoServiceError{Service: service}, new(Error)
+	switch {
+	case !errors.As(err, &said):
 		return nil, err
+	case said.Code == codeNoService && said.Text != none.Error():
+		return nil, &resolver.ReasonError{Kind: resolver.ErrNoService, Text: said.Text}
+	case said.Code == codeNoService:
+		return nil, none
+	case said.Code == codeRefused:
+		return nil, &resolver.ReasonError{Kind: resolver.ErrRefused, Text: said.Text}
 	}
-	return found.decode()
+	return nil, err
 }
 
 // Services implements resolver.Lister.
@@ -131,6 +145,13 @@ const maxAnswer = 16 << 20
 
 // do makes a request with a JSON body, if in is not nil, and decodes the answer.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return c.ask(ctx, method, path, in, out)
+}
+
+// ask is do with the caller's patience.
+func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
 	req, err := unixsock.NewRequest(ctx, method, path, in)
 	if err != nil {
 		return fmt.Errorf("control: %w", err)

@@ -40,6 +40,7 @@ type Instance struct {
 	Load     float64          `json:"load,omitempty"`
 	Balance  resolver.Balance `json:"balance,omitzero"`
 	Keys     []sal.KeyPrefix  `json:"keys,omitempty"`
+	Rule     bool             `json:"rule,omitempty"`
 	Suspect  bool             `json:"suspect,omitempty"`
 	Version  uint64           `json:"version,omitempty"`
 	Expires  time.Time        `json:"expires,omitzero"`
@@ -55,7 +56,7 @@ func encodeInstances(list []resolver.Instance) []Instance {
 
 func encodeInstance(in resolver.Instance) Instance {
 	out := Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority,
-		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Suspect: in.Suspect, Version: in.Version, Expires: in.Expires}
+		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Rule: in.Rule, Suspect: in.Suspect, Version: in.Version, Expires: in.Expires}
 	if in.Node != (identity.NodeID{}) {
 		out.Node = in.Node.String()
 	}
@@ -64,7 +65,7 @@ func encodeInstance(in resolver.Instance) Instance {
 
 func (in Instance) decode() (out resolver.Instance, err error) {
 	out = resolver.Instance{Service: in.Service, Addrs: in.Addrs, Weight: in.Weight, Priority: in.Priority,
-		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Suspect: in.Suspect, Version: in.Version, Expires: in.Expires}
+		Load: in.Load, Balance: in.Balance, Keys: in.Keys, Rule: in.Rule, Suspect: in.Suspect, Version: in.Version, Expires: in.Expires}
 	if in.Node != "" {
 		out.Node, err = identity.ParseNodeID(in.Node)
 	}
@@ -121,4 +122,8 @@ type failure struct {
 	Code  string `json:"code,omitempty"`
 }
 
-const codeNoService = "no-service"
+// Codes of failures.
+const (
+	codeNoService = "no-service"
+	codeRefused   = "refused"
+)

@@ -76,7 +76,7 @@ func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", answer(s.status))
 	mux.HandleFunc("GET /v1/services", answer(s.services))
-	mux.HandleFunc("GET /v1/resolve", answer(s.resolve))
+	mux.HandleFunc("GET /v1/resolve", patiently(answer(s.resolve)))
 	mux.HandleFunc("POST /v1/register", answer(s.register))
 	mux.HandleFunc("DELETE /v1/register/{id}", answer(s.withdraw))
 	mux.HandleFunc("POST /v1/feedback", answer(s.feedback))
@@ -107,14 +107,27 @@ func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 				code = said.status
 			}
 			fail := failure{Error: err.Error()}
-			if errors.Is(err, resolver.ErrNoService) {
+			switch {
+			case errors.Is(err, resolver.ErrNoService):
 				code, fail.Code = http.StatusNotFound, codeNoService
+			case errors.Is(err, resolver.ErrRefused):
+				code, fail.Code = http.StatusForbidden, codeRefused
 			}
 			body = fail
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
 		json.NewEncoder(w).Encode(body) // a client that has gone misses it
+	}
+}
+
+// patiently lets a request take as long as its client waits.
+func patiently(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c := http.NewResponseController(w)
+		c.SetReadDeadline(time.Time{}) // which would end the request's context, too
+		c.SetWriteDeadline(time.Time{})
+		h(w, r)
 	}
 }
 

@@ -40,7 +40,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, serval.ErrNoService), errors.Is(err, resolver.ErrNoService):
 		return exitNoService
-	case errors.Is(err, serval.ErrRefused), errors.Is(err, serval.ErrNotAuthorized):
+	case errors.Is(err, serval.ErrRefused), errors.Is(err, serval.ErrNotAuthorized), errors.Is(err, resolver.ErrRefused):
 		return exitRefused
 	case errors.Is(err, serval.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return exitTimeout

@@ -20,11 +20,13 @@ import (
 
 // fakeNode is a node that has what it is told to have, and notes what it is asked.
 type fakeNode struct {
-	conns   []nodectl.Conn
-	paths   []nodectl.Path
-	rules   []nodectl.Rule
-	events  chan nodectl.Event
-	leaving chan int // flows left in a drain; closed when none is
+	conns     []nodectl.Conn
+	paths     []nodectl.Path
+	rules     []nodectl.Rule
+	routes    []nodectl.Route
+	listeners []nodectl.Listener
+	events    chan nodectl.Event
+	leaving   chan int // flows left in a drain; closed when none is
 
 	mu    sync.Mutex
 	asked []string

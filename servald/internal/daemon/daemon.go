@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 	}
 	defer n.Close()
 	d := &daemon{cfg: cfg, gossip: g, started: time.Now()}
-	srv := (&control.Server{Directory: g, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
+	srv := (&control.Server{Directory: ruled{g, n}, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
 		Status: func(context.Context) any { return d.status() }, Certify: d.certify}).HTTP()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
