@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/splice"
 )
 
@@ -84,12 +85,22 @@ func (a *App) serveCommandOn(ctx context.Context, conn net.Conn, name, path stri
 // proxy serves until ctx is done, noting each connection with -v.
 func (a *App) proxy(ctx context.Context, p *splice.Proxy, ln net.Listener) error {
 	p.Log = a.logger()
+	p.Quiet = isQuiet
 	handle := p.Handle
 	p.Handle = func(ctx context.Context, conn net.Conn) error {
 		p.Log.Debug("accepted", "from", conn.RemoteAddr())
 		return handle(ctx, conn)
 	}
 	return p.Serve(ctx, ln)
+}
+
+// quiet is how long nothing came or went on a connection that may be ended without
+// cutting an answer short.
+const quiet = 200 * time.Millisecond
+
+func isQuiet(conn net.Conn) bool {
+	c, ok := conn.(*serval.Conn)
+	return !ok || c.Stats().SinceLastPacket > quiet
 }
 
 func proxyFlags(cmd *cobra.Command, p *splice.Proxy) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,10 +26,24 @@ type Proxy struct {
 	// 0 is none.
 	Drain time.Duration
 
+	// Quiet reports whether nothing came or went on a connection just now. If it is
+	// set, connections that are not get another 2 seconds after Drain to become so:
+	// they may be in the middle of an answer.
+	Quiet func(net.Conn) bool
+
 	// Log gets a line for each connection that failed; nil is slog.Default().
 	Log *slog.Logger
 
 	active, total atomic.Int64
+
+	mu   sync.Mutex
+	open map[*handled]struct{}
+}
+
+// handled is a connection and what ends it.
+type handled struct {
+	net.Conn
+	end context.CancelFunc
 }
 
 // Active returns how many connections are open.
@@ -66,9 +82,12 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	err := p.accept(ctx, ln, slots, func(conn net.Conn) {
 		p.total.Add(1)
 		p.active.Add(1)
+		its, end := context.WithCancel(conns)
+		h := &handled{conn, end}
+		p.note(h, true)
 		wg.Go(func() {
-			defer func() { p.active.Add(-1); <-slots }()
-			if err := p.Handle(conns, conn); err != nil && conns.Err() == nil {
+			defer func() { end(); p.note(h, false); p.active.Add(-1); <-slots }()
+			if err := p.Handle(its, conn); err != nil && its.Err() == nil {
 				log.Warn("connection failed", "from", conn.RemoteAddr(), "err", err)
 			}
 		})
@@ -81,11 +100,49 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		select {
 		case <-done:
 		case <-timer.C:
+			if p.Quiet != nil {
+				p.endQuiet(done)
+			}
 		}
 	}
 	end()
 	<-done
 	return err
+}
+
+func (p *Proxy) note(h *handled, open bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.open == nil {
+		p.open = make(map[*handled]struct{})
+	}
+	if open {
+		p.open[h] = struct{}{}
+	} else {
+		delete(p.open, h)
+	}
+}
+
+// endQuiet ends connections when they are quiet, until all are done or it has
+// waited long enough.
+func (p *Proxy) endQuiet(done <-chan struct{}) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(linger); time.Now().Before(end); {
+		p.mu.Lock()
+		open := slices.Collect(maps.Keys(p.open))
+		p.mu.Unlock()
+		for _, h := range open {
+			if p.Quiet(h.Conn) {
+				h.end()
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-done:
+			return
+		}
+	}
 }
 
 // accept calls start for each connection, which holds one of the slots. When ctx is

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -272,4 +273,38 @@ type once struct {
 func (o *once) Close() (err error) {
 	o.Do(func() { err = o.Listener.Close() })
 	return err
+}
+
+// TestProxyEndsWhatIsQuiet: after the drain time, who is in the middle of something
+// gets a moment to finish it.
+func TestProxyEndsWhatIsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ln := &late{closed: make(chan struct{}), conn: make(chan net.Conn, 3)}
+		quietAfter := make(map[net.Conn]time.Duration)
+		for _, after := range []time.Duration{0, time.Second, time.Hour} {
+			_, server := conntest.Pipe()
+			quietAfter[server] = 10*time.Second + after
+			ln.conn <- server
+		}
+		begin := time.Now()
+		var mu sync.Mutex
+		var ended []time.Duration
+		p := &Proxy{Log: quiet(), Drain: 10 * time.Second,
+			Quiet: func(c net.Conn) bool { return time.Since(begin) >= quietAfter[c] },
+			Handle: func(ctx context.Context, c net.Conn) error {
+				<-ctx.Done()
+				mu.Lock()
+				defer mu.Unlock()
+				ended = append(ended, time.Since(begin).Truncate(100*time.Millisecond))
+				return c.Close()
+			}}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.Serve(ctx, &once{Listener: ln}); err != nil {
+			t.Fatal(err)
+		}
+		if want := []time.Duration{10 * time.Second, 11 * time.Second, 12 * time.Second}; !slices.Equal(ended, want) {
+			t.Errorf("connections ended after %v, want %v", ended, want)
+		}
+	})
 }
