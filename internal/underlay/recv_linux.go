@@ -10,8 +10,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readMessages is how many messages are read at once without UDP_GRO.
-const readMessages = 16
+// readMessages is how many messages are read at once without UDP_GRO, and with it
+// while datagrams come that the kernel cannot merge because they have different
+// senders.
+const readMessages = 32
+
+// readStride is how far apart the messages' buffers start. It is no multiple of a
+// power of two, so that their beginnings, which are all there is of most, do not
+// compete for the same lines of the caches.
+const readStride = readSize + 17*64
+
+// unmerged is how many short datagrams must have come one by one without a pause
+// before several are read at once.
+const unmerged = 8
+
+// short is what a datagram that was not merged has at most.
+const short = 2048
 
 // fairness is how many reads may follow each other before the goroutines that
 // their handlers woke get a turn on this processor.
@@ -22,12 +36,14 @@ type reader struct {
 	s     *socket
 	h     Handler
 	batch Batch
-	buf   []byte // readSize for each message
+	buf   []byte // readStride for each message
 	msg   []mmsghdr
 	iov   []unix.Iovec
 	addr  []sockaddr
-	oob   control
+	oob   []control
 	err   errorQueue
+
+	alone int // short datagrams that came one after the other and were not merged
 
 	spin   spin
 	empty  time.Duration // when the socket was last found empty
@@ -35,27 +51,30 @@ type reader struct {
 }
 
 func newReader(s *socket, h Handler) *reader {
-	n := 1
-	if !s.gro {
-		n = readMessages
+	r := &reader{s: s, h: h, batch: Batch{Socket: s}}
+	if s.gro {
+		r.prepare(1)
+	} else {
+		r.prepare(readMessages)
 	}
-	r := &reader{
-		s: s, h: h,
-		batch: Batch{Socket: s},
-		buf:   make([]byte, n*readSize),
-		msg:   make([]mmsghdr, n),
-		iov:   make([]unix.Iovec, n),
-		addr:  make([]sockaddr, n),
-	}
+	r.err.init()
+	return r
+}
+
+// prepare makes room for n messages.
+func (r *reader) prepare(n int) {
+	r.buf = make([]byte, n*readStride)
+	r.msg = make([]mmsghdr, n)
+	r.iov = make([]unix.Iovec, n)
+	r.addr = make([]sockaddr, n)
+	r.oob = make([]control, n)
 	for i := range r.msg {
-		r.iov[i].Base = &r.buf[i*readSize]
+		r.iov[i].Base = &r.buf[i*readStride]
 		r.iov[i].SetLen(readSize)
 		r.msg[i].hdr.Name = (*byte)(unsafe.Pointer(&r.addr[i]))
 		r.msg[i].hdr.Iov = &r.iov[i]
 		r.msg[i].hdr.SetIovlen(1)
 	}
-	r.err.init()
-	return r
 }
 
 // run reads until the socket is closed.
@@ -139,22 +158,35 @@ func (r *reader) poll(fd uintptr) (int, unix.Errno) {
 
 // read fills messages and returns how many.
 func (r *reader) read(fd uintptr) (int, unix.Errno) {
-	for i := range r.msg {
-		r.msg[i].hdr.Namelen = unix.SizeofSockaddrInet6
+	most := len(r.msg)
+	if r.s.gro {
+		if r.alone < unmerged {
+			most = 1
+		} else if most == 1 {
+			r.prepare(readMessages)
+			most = readMessages
+		}
 	}
-	if !r.s.gro {
+	for i := range r.msg[:most] {
+		h := &r.msg[i].hdr
+		h.Namelen = unix.SizeofSockaddrInet6
+		if r.s.gro {
+			h.Control = (*byte)(unsafe.Pointer(&r.oob[i]))
+			h.SetControllen(unix.CmsgSpace(4))
+		}
+	}
+	if most > 1 {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.msg[0])),
-			uintptr(len(r.msg)), unix.MSG_DONTWAIT, 0, 0)
+			uintptr(most), unix.MSG_DONTWAIT, 0, 0)
 		if errno != 0 {
 			n = 0
+			r.alone /= 2
 		}
 		return int(n), errno
 	}
-	h := &r.msg[0].hdr
-	h.Control = (*byte)(unsafe.Pointer(&r.oob))
-	h.SetControllen(unix.CmsgSpace(4))
-	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(h)), unix.MSG_DONTWAIT)
+	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&r.msg[0].hdr)), unix.MSG_DONTWAIT)
 	if errno != 0 {
+		r.alone /= 2
 		return 0, errno
 	}
 	r.msg[0].len = uint32(n)
@@ -164,25 +196,35 @@ func (r *reader) read(fd uintptr) (int, unix.Errno) {
 // handle passes the first n messages up.
 func (r *reader) handle(n int) {
 	b := &r.batch
-	for i := range n {
+	last := n - 1
+	for last >= 0 && r.msg[last].len == 0 {
+		last--
+	}
+	for i := range last + 1 {
 		size := int(r.msg[i].len)
 		if size == 0 {
 			continue
 		}
-		b.Data = r.buf[i*readSize:][:size:size]
+		b.Data = r.buf[i*readStride:][:size:size]
 		b.Seg = size
-		if seg := r.segment(); seg > 0 && seg < size {
+		if seg := r.segment(i); seg > 0 && seg < size {
 			b.Seg = seg
 		}
 		b.From = r.addr[i].addrPort()
+		b.More = i < last
+		if b.Seg == size && size <= short {
+			r.alone = min(r.alone+1, 2*unmerged)
+		} else {
+			r.alone = 0
+		}
 		r.h(b)
 	}
 }
 
 // segment is the size of the datagrams that the kernel merged, 0 if it did not.
-func (r *reader) segment() int {
-	c := &r.oob
-	if !r.s.gro || r.msg[0].hdr.Controllen < unix.SizeofCmsghdr+4 ||
+func (r *reader) segment(i int) int {
+	c := &r.oob[i]
+	if !r.s.gro || r.msg[i].hdr.Controllen < unix.SizeofCmsghdr+4 ||
 		c.hdr.Level != unix.SOL_UDP || c.hdr.Type != unix.UDP_GRO {
 		return 0
 	}
