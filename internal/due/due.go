@@ -8,7 +8,7 @@ import "time"
 // whose times lie beside each other in memory. It follows the clock that now
 // reads, and stays right when somebody sets that of the wall. It is not safe for
 // concurrent use.
-type Queue[T any] struct {
+type Queue[T comparable] struct {
 	place func(T) *int
 	base  time.Time // what times are counted from
 	heap  []entry[T]
@@ -20,8 +20,8 @@ type entry[T any] struct {
 }
 
 // New returns an empty queue. It keeps in the int that place returns where an
-// item is; 0 says that it is not in the queue.
-func New[T any](place func(T) *int) *Queue[T] { return &Queue[T]{place: place} }
+// item is; 0 says that it is in no queue. An item may be in one only.
+func New[T comparable](place func(T) *int) *Queue[T] { return &Queue[T]{place: place} }
 
 // Len returns how many items there are.
 func (q *Queue[T]) Len() int { return len(q.heap) }
@@ -29,7 +29,7 @@ func (q *Queue[T]) Len() int { return len(q.heap) }
 // Set puts an item in, or gives one that is in another time.
 func (q *Queue[T]) Set(item T, at, now time.Time) {
 	p := q.place(item)
-	if *p == 0 {
+	if !q.has(item) {
 		q.heap = append(q.heap, entry[T]{item: item})
 		*p = len(q.heap)
 	}
@@ -41,17 +41,22 @@ func (q *Queue[T]) Set(item T, at, now time.Time) {
 // Sooner is Set, but leaves an item that is due sooner already, which is cheap:
 // when it comes out too early, its owner puts it in again.
 func (q *Queue[T]) Sooner(item T, at, now time.Time) {
-	if p := *q.place(item); p == 0 || q.since(at, now) < q.heap[p-1].at {
+	if !q.has(item) || q.since(at, now) < q.heap[*q.place(item)-1].at {
 		q.Set(item, at, now)
 	}
 }
 
+func (q *Queue[T]) has(item T) bool {
+	p := *q.place(item)
+	return 0 < p && p <= len(q.heap) && q.heap[p-1].item == item
+}
+
 // Remove takes an item out, if it is in.
 func (q *Queue[T]) Remove(item T) {
-	p := q.place(item)
-	if *p == 0 {
+	if !q.has(item) {
 		return
 	}
+	p := q.place(item)
 	i, last := *p-1, len(q.heap)-1
 	*p = 0
 	moved := q.heap[last]

@@ -56,7 +56,7 @@ func play(script []byte) error {
 		return fmt.Errorf("All has %d rules, want %d", n, len(slow.rules))
 	}
 	fast.Remove(slow.rules...)
-	if fast.Len() != 0 || fast.current.Load().root != (slot[int]{}) {
+	if fast.Len() != 0 || !fast.current.Load().empty() {
 		return fmt.Errorf("after removing every rule, %d are left", fast.Len())
 	}
 	return nil

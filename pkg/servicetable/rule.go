@@ -3,6 +3,7 @@ package servicetable
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/serval-net/serval/pkg/sal"
 )
@@ -53,7 +54,22 @@ type Rule[T any] struct {
 	// Target is where Forward and Demux send the packet.
 	Target T
 
+	// Expires is when Table.Expire removes the rule, unless Table.Renew gives it
+	// longer; the zero time is never. A rule that expires may be in one table only.
+	Expires time.Time
+
 	packets, bytes atomic.Uint64
+	renewed        atomic.Pointer[time.Time]
+	place          int // among what expires; guarded by the table
+}
+
+// Until returns when the rule expires, as it was added or renewed last; the zero
+// time is never.
+func (r *Rule[T]) Until() time.Time {
+	if until := r.renewed.Load(); until != nil {
+		return *until
+	}
+	return r.Expires
 }
 
 // Count notes that a packet of n bytes went by this rule.

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/serval-net/serval/internal/due"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -23,13 +24,14 @@ import (
 // is an empty table. All methods are safe for concurrent use.
 type Table[T any] struct {
 	mu      sync.Mutex // serialises writers
+	leases  *due.Queue[*Rule[T]]
 	current atomic.Pointer[snapshot[T]]
 }
 
 // snapshot is the whole table at one moment. Nothing that is reachable from it
-// ever changes, but for the counters of rules.
+// ever changes, but for the counters and leases of rules.
 type snapshot[T any] struct {
-	root  slot[T]
+	forest[T]
 	rules int
 }
 
@@ -51,32 +53,40 @@ func (t *Table[T]) Update(add, remove []*Rule[T]) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.update(add, remove)
+}
+
+// update is Update for rules that are valid. The caller holds the lock.
+func (t *Table[T]) update(add, remove []*Rule[T]) error {
 	var next snapshot[T]
 	if now := t.current.Load(); now != nil {
 		next = *now
+	} else {
+		next.key = newSecret()
 	}
 	for _, r := range remove {
 		p := r.Prefix.Masked()
-		set, ok := next.root.get(p).without(r)
+		set, ok := next.get(p).without(r)
 		switch {
 		case !ok:
 			continue
 		case set == nil:
-			next.root = next.root.remove(p)
+			next.remove(p)
 		default:
-			next.root = next.root.insert(set)
+			next.insert(set)
 		}
 		next.rules--
 	}
 	for _, r := range add {
-		set, ok := next.root.get(r.Prefix.Masked()).with(r)
+		set, ok := next.get(r.Prefix.Masked()).with(r)
 		if !ok {
 			return fmt.Errorf("servicetable: this %v rule for %v is in the table already; add each rule once", r.Action, r.Prefix)
 		}
-		next.root = next.root.insert(set)
+		next.insert(set)
 		next.rules++
 	}
 	t.current.Store(&next)
+	t.lease(add, remove)
 	return nil
 }
 
@@ -91,7 +101,7 @@ func (t *Table[T]) Matches(id sal.ServiceID) iter.Seq[*Set[T]] {
 		if now == nil {
 			return
 		}
-		for set := now.root.find(&id, allBits); set != nil; set = now.root.find(&id, int(set.prefix.Bits)) {
+		for set := now.find(&id, allBits); set != nil; set = now.find(&id, int(set.prefix.Bits)) {
 			if !yield(set) {
 				return
 			}
@@ -116,7 +126,7 @@ func (t *Table[T]) Candidates(dst []*Rule[T], id sal.ServiceID, limit int) []*Ru
 // Get returns the rules of exactly the prefix p, nil if it has none.
 func (t *Table[T]) Get(p sal.Prefix) *Set[T] {
 	if now := t.current.Load(); now != nil {
-		return now.root.get(p.Masked())
+		return now.get(p.Masked())
 	}
 	return nil
 }
@@ -134,14 +144,14 @@ func (t *Table[T]) Len() int {
 func (t *Table[T]) All() iter.Seq[*Set[T]] {
 	return func(yield func(*Set[T]) bool) {
 		if now := t.current.Load(); now != nil {
-			now.root.walk(yield)
+			now.walk(yield)
 		}
 	}
 }
 
 func (t *Table[T]) lookup(id *sal.ServiceID, below int) *Set[T] {
 	if now := t.current.Load(); now != nil {
-		return now.root.find(id, below)
+		return now.find(id, below)
 	}
 	return nil
 }

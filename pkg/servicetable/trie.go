@@ -6,13 +6,11 @@ import (
 	"github.com/serval-net/serval/pkg/sal"
 )
 
-// The table is a radix trie over the bytes of service IDs, with a node only
-// where prefixes part or end, so that a million names are four levels deep
-// whatever the length of their IDs. Nodes are immutable: a writer copies those
-// on the way to its change, which are a few kilobytes, and readers of the old
-// ones are not disturbed. A hash table per prefix length would be as fast for
-// names, which have only five lengths, but not for arbitrary prefixes, and
-// could not show readers several changes as one.
+// A trie is a radix trie over the bytes of service IDs, with a node only where
+// prefixes part or end, so that a million of them are four levels deep whatever
+// the length of their IDs. Nodes are immutable: a writer copies those on the way
+// to its change, which are a few kilobytes, and readers of the old ones are not
+// disturbed.
 
 // allBits is one more than the longest prefix: below it is every prefix.
 const allBits = 257

@@ -1,0 +1,102 @@
+package servicetable
+
+import "github.com/serval-net/serval/pkg/sal"
+
+// forest is the rule sets of a table: those of short prefixes in one trie, the
+// others in many small ones, which are found by their first bytes. The longest
+// tries that have anything for an ID have the longest prefix.
+type forest[T any] struct {
+	key     secret
+	indexes [len(stems)]index[T]
+	short   slot[T]
+}
+
+// stems are the bytes by which tries are found: as many as the names of three
+// levels have, and the wildcards below two levels and below one. So the trie of a
+// name is mostly that name alone. Prefixes of other lengths are in the trie of
+// the next shorter stem, such as those of keys in that of their name.
+var stems = [...]int{24, 19, 13}
+
+// find returns the set of the longest prefix of fewer than below bits that
+// contains id.
+func (f *forest[T]) find(id *sal.ServiceID, below int) *Set[T] {
+	for i := range f.indexes {
+		x, stem := &f.indexes[i], stems[i]
+		if x.n == 0 || below <= 8*stem {
+			continue
+		}
+		k := stemOf((*[32]byte)(id), stem)
+		exact, s := x.find(f.key.hash(&k), &k)
+		if exact != nil {
+			return exact
+		}
+		if set := s.find(id, below); set != nil {
+			return set
+		}
+	}
+	return f.short.find(id, below)
+}
+
+// in returns the index that prefixes of so many bits are in, and the bits of the
+// stems there, or nil for short ones.
+func (f *forest[T]) in(p *sal.Prefix) (*index[T], int) {
+	for i, stem := range stems {
+		if int(p.Bits) >= 8*stem {
+			return &f.indexes[i], 8 * stem
+		}
+	}
+	return nil, 0
+}
+
+// trie returns the trie that has or should have the prefix p.
+func (f *forest[T]) trie(p *sal.Prefix) slot[T] {
+	x, bits := f.in(p)
+	if x == nil {
+		return f.short
+	}
+	k := stemOf((*[32]byte)(&p.ID), bits/8)
+	return x.get(f.key.hash(&k), &k)
+}
+
+// replace puts another trie in its place.
+func (f *forest[T]) replace(p *sal.Prefix, s slot[T]) {
+	x, bits := f.in(p)
+	if x == nil {
+		f.short = s
+		return
+	}
+	k := stemOf((*[32]byte)(&p.ID), bits/8)
+	*x = x.with(&f.key, &k, bits, s)
+}
+
+// get returns the set of exactly the prefix p.
+func (f *forest[T]) get(p sal.Prefix) *Set[T] { return f.trie(&p).get(p) }
+
+// insert puts a set in, in place of one of the same prefix.
+func (f *forest[T]) insert(set *Set[T]) { f.replace(&set.prefix, f.trie(&set.prefix).insert(set)) }
+
+// remove takes the set of p out, which is in.
+func (f *forest[T]) remove(p sal.Prefix) { f.replace(&p, f.trie(&p).remove(p)) }
+
+// walk calls f for every set, shorter prefixes before longer ones that they
+// contain, until f returns false.
+func (f *forest[T]) walk(visit func(*Set[T]) bool) bool {
+	if !f.short.walk(visit) {
+		return false
+	}
+	for i := len(f.indexes) - 1; i >= 0; i-- {
+		if !f.indexes[i].walk(visit) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *forest[T]) empty() bool {
+	for _, x := range f.indexes {
+		if x != (index[T]{}) {
+			return false
+		}
+	}
+	return f.short == slot[T]{}
+}
