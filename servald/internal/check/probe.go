@@ -122,6 +122,7 @@ func run(ctx context.Context, line string) ([]byte, error) {
 	}
 	cmd := exec.CommandContext(ctx, shell[0], shell[1:]...)
 	cmd.WaitDelay = killDelay
+	asGroup(cmd)
 	var out, errs limited
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {

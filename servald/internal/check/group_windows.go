@@ -1,0 +1,5 @@
+package check
+
+import "os/exec"
+
+func asGroup(*exec.Cmd) {}
