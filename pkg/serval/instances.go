@@ -206,7 +206,7 @@ func (in *instances) forget(key instanceKey, s *instance) {
 }
 
 // silent reports whether there is a connection to the instance on which nothing
-// comes back, and whether that is news. It is better to write to another one, if
+// comes back, and whether that, or the contrary, is news. It is better to write to another one, if
 // there is.
 func (in *instances) silent(key instanceKey) (silent, news bool) {
 	in.mu.Lock()

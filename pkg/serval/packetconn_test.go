@@ -208,6 +208,16 @@ func TestWriteToInstance(t *testing.T) {
 			t.Fatalf("%v answered for %v", who, bound)
 		}
 	}
+	d := Dialer{Node: client, Instance: servers[2].ID()}
+	q, err := d.DialPacket()
+	must(t, err)
+	defer q.Close()
+	q.SetReadDeadline(time.Now().Add(30 * time.Second))
+	for range 10 {
+		if who, err := tell(q, toEcho, "hello"); err != nil || who != servers[2].ID() {
+			t.Fatalf("%v answered for %v: %v", who, servers[2].ID(), err)
+		}
+	}
 	_, err = p.WriteTo([]byte("x"), &Addr{Service: "svc:echo", Instance: client.ID()})
 	sentence(t, err, ErrNoService, client.ID().Short(), "svc:echo")
 }

@@ -78,7 +78,7 @@ func (p *PacketConn) Bind(ctx context.Context, service string) (*Addr, error) {
 // ones among them are waited for.
 func (p *PacketConn) WriteAll(ctx context.Context, service string, b []byte) (n int, err error) {
 	fail := func(err error) (int, error) { return n, &OpError{Op: "write", Service: service, Err: err} }
-	name, list, err := p.resolve(service)
+	name, list, err := p.resolve(service, p.want.choice)
 	if err != nil {
 		return fail(err)
 	}
@@ -122,7 +122,7 @@ func (p *PacketConn) WriteAll(ctx context.Context, service string, b []byte) (n 
 }
 
 // resolve lists the addresses of a service, best first.
-func (p *PacketConn) resolve(service string) (sal.Name, []candidate, error) {
+func (p *PacketConn) resolve(service string, w choice) (sal.Name, []candidate, error) {
 	name, err := sal.ParseName(service)
 	if err != nil {
 		return name, nil, err
@@ -130,26 +130,27 @@ func (p *PacketConn) resolve(service string) (sal.Name, []candidate, error) {
 	if name.IsWildcard() {
 		return name, nil, fmt.Errorf("%v stands for many services and can only be served; write to one service below it", name)
 	}
-	list, err := p.node.candidates(p.instances.ctx, name, p.want.choice)
+	list, err := p.node.candidates(p.instances.ctx, name, w)
 	return name, list, err
 }
 
 // reach returns the connection to an instance of a service, to the one on a node
 // unless that is zero, and opens it if there is none.
 func (p *PacketConn) reach(ctx context.Context, service string, node identity.NodeID) (*link, error) {
-	name, list, err := p.resolve(service)
 	w := p.want
-	if err == nil && node != (identity.NodeID{}) {
-		list, w.fixed = of(list, node), true
-		if len(list) == 0 {
-			err = because(ErrNoService, "node %v is not known to serve %v any more", node.Short(), name)
-		}
+	if node != (identity.NodeID{}) {
+		w.choice.only = node
 	}
+	name, list, err := p.resolve(service, w.choice)
 	if err != nil {
 		return nil, &OpError{Op: "write", Service: service, Err: err}
 	}
 	w.ask = p.choose(name, list)
-	s, err := p.instances.get(w.ask[0].key(name), w)
+	key := w.ask[0].key(name)
+	if only := w.choice.only; only != (identity.NodeID{}) {
+		key, w.fixed = instanceKey{service: name, node: only}, true
+	}
+	s, err := p.instances.get(key, w)
 	if err == nil {
 		var l *link
 		if l, err = p.await(ctx, s); err == nil {
@@ -163,16 +164,6 @@ func (p *PacketConn) reach(ctx context.Context, service string, node identity.No
 		return nil, err
 	}
 	return nil, &OpError{Op: "write", Service: service, Err: err}
-}
-
-// of keeps the addresses of a node.
-func of(list []candidate, node identity.NodeID) (its []candidate) {
-	for _, c := range list {
-		if c.from.Node == node {
-			its = append(its, c)
-		}
-	}
-	return its
 }
 
 // choose returns the candidates with those last to which there is a connection

@@ -60,6 +60,15 @@ func Listen(service string) (*Listener, error) {
 	return n.Listen(service)
 }
 
+// DialPacket opens a PacketConn of the default node that serves nothing.
+func DialPacket() (*PacketConn, error) {
+	n, err := Default()
+	if err != nil {
+		return nil, err
+	}
+	return n.DialPacket()
+}
+
 // ListenPacket makes the default node an instance of a datagram service.
 func ListenPacket(service string) (*PacketConn, error) {
 	n, err := Default()
