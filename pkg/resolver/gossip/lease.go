@@ -53,7 +53,7 @@ func (l *lease) begin() (*resolver.Record, error) {
 // Update implements resolver.Updater. It does not wait for others to hear of it.
 func (l *lease) Update(_ context.Context, change func(*resolver.Registration)) error {
 	r, err := l.alter(change)
-	if r != nil {
+	if r != nil && !r.Renews() { // a load can wait for the next round
 		l.g.tell(r)
 	}
 	return err
