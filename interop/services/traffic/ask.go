@@ -135,10 +135,16 @@ func (c *client) transport(once bool) *http.Transport {
 
 func dial(ctx context.Context, where string) (net.Conn, error) {
 	if isService(where) {
-		return serval.DialContext(ctx, "tcp", where)
+		return serval.DialContext(untraced{ctx}, "tcp", where)
 	}
 	return new(net.Dialer).DialContext(ctx, "tcp", where)
 }
+
+// untraced is a context without values: the trace of a request is not that of the
+// requests that a dial makes, to servald.
+type untraced struct{ context.Context }
+
+func (untraced) Value(any) any { return nil }
 
 // dialAtRate is an open loop: who answers late does not slow it down.
 func (c *client) dialAtRate(ctx context.Context, wg *sync.WaitGroup) {
