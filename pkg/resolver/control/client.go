@@ -18,7 +18,7 @@ import (
 )
 
 // Client uses the daemon at a socket. It is a resolver.Resolver, Lister,
-// Registrar and Feedback. All methods are safe for concurrent use.
+// Follower, Registrar and Feedback. All methods are safe for concurrent use.
 type Client struct {
 	socket string
 	http   http.Client
@@ -140,8 +140,8 @@ type Error struct {
 
 func (e *Error) Error() string { return "servald: " + e.Text }
 
-// maxAnswer is far above the answer with all instances that a directory holds.
-const maxAnswer = 16 << 20
+// maxAnswer is above the answer with a million instances.
+const maxAnswer = 512 << 20
 
 // do makes a request with a JSON body, if in is not nil, and decodes the answer.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
@@ -152,28 +152,41 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 
 // ask is do with the caller's patience.
 func (c *Client) ask(ctx context.Context, method, path string, in, out any) error {
-	req, err := unixsock.NewRequest(ctx, method, path, in)
+	resp, err := c.open(ctx, method, path, in)
 	if err != nil {
-		return fmt.Errorf("control: %w", err)
-	}
-	resp, err := unixsock.Do(&c.http, req)
-	if err != nil {
-		return fmt.Errorf("control: the daemon does not answer, check that servald runs and listens at %s: %w", c.socket, err)
+		return err
 	}
 	defer resp.Body.Close()
-	answer := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer))
-	if resp.StatusCode != http.StatusOK {
-		var f failure
-		if answer.Decode(&f) != nil || f.Error == "" {
-			f.Error = "it answers " + resp.Status
-		}
-		return &Error{Status: resp.StatusCode, Code: f.Code, Text: f.Error}
-	}
 	if out == nil {
 		return nil
 	}
-	if err := answer.Decode(out); err != nil {
+	if err := decoder(resp).Decode(out); err != nil {
 		return fmt.Errorf("control: the daemon's answer is not valid: %w", err)
 	}
 	return nil
+}
+
+// open makes a request and returns the answer if it is a good one.
+func (c *Client) open(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	req, err := unixsock.NewRequest(ctx, method, path, in)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w", err)
+	}
+	resp, err := unixsock.Do(&c.http, req)
+	if err != nil {
+		return nil, fmt.Errorf("control: the daemon does not answer, check that servald runs and listens at %s: %w", c.socket, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	var f failure
+	if decoder(resp).Decode(&f) != nil || f.Error == "" {
+		f.Error = "it answers " + resp.Status
+	}
+	return nil, &Error{Status: resp.StatusCode, Code: f.Code, Text: f.Error}
+}
+
+func decoder(resp *http.Response) *json.Decoder {
+	return json.NewDecoder(io.LimitReader(resp.Body, maxAnswer))
 }

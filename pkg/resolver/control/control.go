@@ -7,6 +7,9 @@
 //	GET    /v1/status            what the daemon says of itself
 //	GET    /v1/services          all instances of all services; no nodes
 //	GET    /v1/resolve?name=N    the instances of one, best first; or a node
+//	GET    /v1/watch[?name=N]    all instances, or those of one service or
+//	                             subtree, and what becomes of them: a line for
+//	                             each update, for as long as one reads
 //	POST   /v1/register          spread a record that the application signed
 //	DELETE /v1/register/ID       withdraw it
 //	POST   /v1/feedback          say whether an instance answered

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/pkg/identity"
@@ -19,7 +20,8 @@ import (
 )
 
 // Directory is what a Server offers to applications. gossip.Gossip and
-// resolver.Directory are such.
+// resolver.Directory are such. If it is a resolver.Follower too, applications can
+// watch it.
 type Directory interface {
 	resolver.Resolver
 	resolver.Lister
@@ -44,6 +46,8 @@ type Server struct {
 	// Logger notes registrations; nil discards them.
 	Logger *slog.Logger
 
+	watchers atomic.Int32
+
 	mu     sync.Mutex
 	leases map[string]lease
 }
@@ -60,8 +64,9 @@ const maxLeases = 4096
 // HTTP returns a server for the requests, to be used with a listener from
 // Listen, and ended with its Shutdown or Close.
 func (s *Server) HTTP() *http.Server {
-	return &http.Server{
-		Handler:           s.Handler(),
+	ending, end := context.WithCancel(context.Background())
+	srv := &http.Server{
+		Handler:           s.handler(ending),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -69,14 +74,19 @@ func (s *Server) HTTP() *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug),
 	}
+	srv.RegisterOnShutdown(end)
+	return srv
 }
 
 // Handler returns the handler of the requests.
-func (s *Server) Handler() http.Handler {
+func (s *Server) Handler() http.Handler { return s.handler(context.Background()) }
+
+func (s *Server) handler(ending context.Context) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", answer(s.status))
 	mux.HandleFunc("GET /v1/services", answer(s.services))
 	mux.HandleFunc("GET /v1/resolve", patiently(answer(s.resolve)))
+	mux.HandleFunc("GET /v1/watch", s.watch(ending))
 	mux.HandleFunc("POST /v1/register", answer(s.register))
 	mux.HandleFunc("DELETE /v1/register/{id}", answer(s.withdraw))
 	mux.HandleFunc("POST /v1/feedback", answer(s.feedback))
