@@ -97,7 +97,7 @@ func TestCluster(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &in); err != nil || in.Instance != name || len(in.Addrs) != 1 {
 		t.Errorf("services: %q, %q, code %d", out, errs, code)
 	}
-	if out, _, _ := r.run("", "services", "up"); !strings.HasPrefix(out, name) {
+	if out, _, _ := r.run("", "services", "up"); !strings.Contains(out, "\n"+name) {
 		t.Errorf("services up: %q", out)
 	}
 	if out, errs, code := r.run("hello", "dial", "svc:up"); out != "HELLO" || code != 0 {

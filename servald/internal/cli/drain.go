@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // drainState is what drain prints with --json, whenever it changes.
 type drainState struct {
 	What string `json:"what"`
-	Left int    `json:"left"` // flows
+	Left int    `json:"left"` // flows or, of a service or node, connections
 	Done bool   `json:"done"`
 }
 
@@ -24,40 +25,49 @@ func (a *App) drainCommand() *cobra.Command {
 	var timeout time.Duration
 	var undo bool
 	cmd := &cobra.Command{
-		Use:   "drain (IFACE|ADDR)",
-		Short: "Move all flows off an interface or address, and keep new ones away",
+		Use:   "drain (IFACE|ADDR|SERVICE[#NODE]|#NODE)",
+		Short: "Empty an interface or address, or instances of a service, and keep new ones away",
 		Long: `drain prepares an interface, or one address of this host, for being taken away: every
 process moves its flows off it and uses it for no new ones, even processes that start
 later. drain says how many flows are left and returns when the last has left.
 
-What is drained stays so, also when drain gives up or is interrupted, until --undo.
-Without an argument drain lists what is.
+With a service it prepares its instances on this host for being stopped, or the one
+that is named with its node, svc:web#k5x2mqpa, or all of a node, #k5x2mqpa: they are withdrawn
+and take no new connections, which go to other instances. drain says how many
+connections are left and returns when the last has ended.
+
+What is drained stays so, also when drain gives up or is interrupted, until --undo;
+of a service, until its process ends. Without an argument drain lists what is.
 
 ` + exitHelp,
 		Example: `  servald drain eth0 --timeout 1m && ip link set eth0 down
   servald drain --undo eth0
+  servald drain svc:web --timeout 5m && systemctl stop web
   servald drain`,
 		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: first(completeInterfaces),
+		ValidArgsFunction: first(a.completeDrain),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				if undo {
 					return usageError{errors.New("name the interface or address to use again")}
 				}
-				return a.listDrained()
+				return a.listDrained(cmd.Context())
+			}
+			ctx := cmd.Context()
+			if timeout > 0 && !undo {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, timeout)
+				defer cancel()
+			}
+			if strings.HasPrefix(args[0], "svc:") || strings.Contains(args[0], "#") {
+				return a.drainInstances(ctx, args[0], undo)
 			}
 			target, err := nodectl.ParseTarget(args[0])
 			if err != nil {
 				return usageError{err}
 			}
 			if undo {
-				return a.undrain(cmd.Context(), target.String())
-			}
-			ctx := cmd.Context()
-			if timeout > 0 {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, timeout)
-				defer cancel()
+				return a.undrain(ctx, target.String())
 			}
 			return a.drain(ctx, target.String())
 		},
@@ -82,17 +92,11 @@ func (a *App) drain(ctx context.Context, what string) error {
 		return err
 	}
 	all, unseen := a.nodes(ctx)
-	d := draining{app: a, what: what, left: make(map[*nodectl.Client]int), nodes: len(all), last: -1}
-	err := each(all, func(c *nodectl.Client) error {
-		err := c.Drain(ctx, what, func(n int) { d.set(c, n) })
-		if err != nil && ctx.Err() == nil {
-			d.set(c, 0) // it does not count
-		}
-		return err
-	})
+	d := draining{app: a, what: what, unit: [2]string{"flow", "flows"}}
+	err := d.run(ctx, all, func(c *nodectl.Client, progress func(int)) error { return c.Drain(ctx, what, progress) })
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s still on %s; new ones avoid it until servald drain --undo %s: %w", count(d.total(), "flow", "flows"), what, what, ctx.Err())
+		return fmt.Errorf("%s still on %s; new ones avoid it until servald drain --undo %s: %w", d.count(d.total()), what, what, ctx.Err())
 	case err != nil || unseen != nil: // it may not be free
 		return errors.Join(err, unseen)
 	case a.json:
@@ -106,11 +110,24 @@ func (a *App) drain(ctx context.Context, what string) error {
 type draining struct {
 	app   *App
 	what  string
+	unit  [2]string // of what is left: one, several
 	nodes int
 
 	mu   sync.Mutex
 	left map[*nodectl.Client]int
 	last int // that was shown
+}
+
+// run drains all nodes at the same time.
+func (d *draining) run(ctx context.Context, all []*nodectl.Client, drain func(c *nodectl.Client, progress func(left int)) error) error {
+	d.left, d.nodes, d.last = make(map[*nodectl.Client]int), len(all), -1
+	return each(all, func(c *nodectl.Client) error {
+		err := drain(c, func(n int) { d.set(c, n) })
+		if err != nil && ctx.Err() == nil {
+			d.set(c, 0) // it does not count
+		}
+		return err
+	})
 }
 
 func (d *draining) set(c *nodectl.Client, n int) {
@@ -128,9 +145,11 @@ func (d *draining) set(c *nodectl.Client, n int) {
 	if d.app.json {
 		d.app.printJSON(drainState{d.what, sum, false})
 	} else {
-		d.app.note("%s left on %s", count(sum, "flow", "flows"), d.what)
+		d.app.note("%s left on %s", d.count(sum), d.what)
 	}
 }
+
+func (d *draining) count(n int) string { return count(n, d.unit[0], d.unit[1]) }
 
 func (d *draining) sum() (sum int) {
 	for _, n := range d.left {
@@ -159,8 +178,8 @@ func (a *App) undrain(ctx context.Context, what string) error {
 	return err
 }
 
-func (a *App) listDrained() error {
-	var list []string
+func (a *App) listDrained(ctx context.Context) error {
+	list := a.withdrawnHere(ctx)
 	dirs, _ := a.nodeDirs()
 	for _, dir := range dirs {
 		list = append(list, nodectl.Marks(dir)...)
