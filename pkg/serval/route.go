@@ -18,7 +18,8 @@ import (
 // candidate is an address where a first packet may find an instance.
 type candidate struct {
 	addr netip.AddrPort
-	rank int // of its address among the instance's
+	rank int  // of its address among the instance's
+	late bool // it is asked after all others
 	from resolver.Instance
 }
 
@@ -89,16 +90,8 @@ func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.C
 				return nil, nil, err
 			}
 		}
-		if len(known) > 0 && err == nil { // it knows our own instance too
-			found = slices.DeleteFunc(found, func(c resolver.Candidate) bool { return c.Node == n.ID() })
-		}
-		for _, in := range known {
-			found = slices.DeleteFunc(found, func(c resolver.Candidate) bool { // Learn told of it too
-				return c.Node == in.Node && c.Service == in.Service && c.Node != (identity.NodeID{})
-			})
-			if bits := int(in.Service.Prefix().Bits); err == nil && bits > say.dropped {
-				found = append(found, resolver.Candidate{Instance: in, Bits: bits, Rule: in.Rule})
-			}
+		if err == nil {
+			found = appendKnown(n.without(found, known), known, say.dropped)
 		}
 	}
 	if len(found) == 0 && say.dropped >= 0 && say.delay == nil {
@@ -109,6 +102,35 @@ func (n *Node) known(ctx context.Context, name sal.Name, w choice) ([]resolver.C
 		say.delay = nil
 	}
 	return found, say.delay, nil
+}
+
+// without leaves out of what rules say the instances that the resolver knows too:
+// our own, and those of which Learn told.
+func (n *Node) without(ruled []resolver.Candidate, known []resolver.Instance) []resolver.Candidate {
+	if len(known) == 0 || len(ruled) == 0 {
+		return ruled
+	}
+	return slices.DeleteFunc(ruled, func(c resolver.Candidate) bool {
+		return c.Node == n.ID() || c.Node != (identity.NodeID{}) && slices.ContainsFunc(known, func(in resolver.Instance) bool {
+			return c.Node == in.Node && c.Service == in.Service
+		})
+	})
+}
+
+// appendKnown adds the instances that a resolver knows under prefixes longer than
+// those for which all is dropped.
+func appendKnown(found []resolver.Candidate, known []resolver.Instance, dropped int) []resolver.Candidate {
+	found = slices.Grow(found, len(known))
+	bits := 0
+	for i, in := range known {
+		if i == 0 || in.Service != known[i-1].Service {
+			bits = int(in.Service.Prefix().Bits)
+		}
+		if bits > dropped {
+			found = append(found, resolver.Candidate{Instance: in, Bits: bits, Rule: in.Rule})
+		}
+	}
+	return found
 }
 
 // inOurTerms is the error of a dial for that of a resolver, nil if that has
@@ -235,13 +257,12 @@ func (n *Node) nearest(addrs []netip.AddrPort) (least time.Duration) {
 // and so on. Those that were silent come after the others of their instance, and
 // like all of an instance that is ejected after those of all others.
 func (n *Node) addresses(all []resolver.Verdict) []candidate {
-	type last struct {
-		candidate
-		late bool
-	}
 	now := time.Now()
-	var out []last
-	seen := make(map[netip.AddrPort]bool, len(all))
+	list := make([]candidate, 0, len(all))
+	var seen map[netip.AddrPort]bool // where a rule and the resolver may know the same
+	if slices.ContainsFunc(all, func(v resolver.Verdict) bool { return v.Rule }) {
+		seen = make(map[netip.AddrPort]bool, len(all))
+	}
 	for i := range all {
 		v := &all[i]
 		if v.Excluded != resolver.Included {
@@ -251,15 +272,17 @@ func (n *Node) addresses(all []resolver.Verdict) []candidate {
 		for _, suspects := range []bool{false, true} {
 			for _, a := range n.reachable(v.Addrs) {
 				if seen[a] || suspects != n.health.suspect(a, now) {
-					continue // a rule and the resolver may know the same
+					continue
 				}
-				seen[a] = true
-				out = append(out, last{candidate{a, rank, v.Instance}, v.Last() || suspects && !v.Pardoned})
+				if seen != nil {
+					seen[a] = true
+				}
+				list = append(list, candidate{a, rank, v.Last() || suspects && !v.Pardoned, v.Instance})
 				rank++
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b last) int {
+	slices.SortStableFunc(list, func(a, b candidate) int {
 		if a.late != b.late {
 			if a.late {
 				return 1
@@ -268,9 +291,5 @@ func (n *Node) addresses(all []resolver.Verdict) []candidate {
 		}
 		return cmp.Compare(a.rank, b.rank)
 	})
-	list := make([]candidate, len(out))
-	for i := range out {
-		list[i] = out[i].candidate
-	}
 	return list
 }
