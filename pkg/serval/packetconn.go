@@ -37,6 +37,7 @@ type PacketConn struct {
 	inbox    *inbox
 	writing  deadline // of writes that wait for a connection
 	instances
+	draws draws
 
 	mu       sync.Mutex
 	accepted map[sal.FlowID]*link

@@ -100,6 +100,7 @@ func TestEachDatagramIsBoundLate(t *testing.T) {
 	must(t, err)
 	go echoPackets(q)
 	clear(answers)
+	time.Sleep(2 * drawsFor)
 	for i := range 200 {
 		who, err := tell(p, toEcho, fmt.Sprint("again ", i))
 		must(t, err)

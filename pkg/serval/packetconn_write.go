@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/sal"
@@ -43,6 +44,13 @@ func (p *PacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 
 // writeTo sends b to a service or an instance of it.
 func (p *PacketConn) writeTo(b []byte, a *Addr) error {
+	if a.Instance == anyNode {
+		if l := p.quick(a.Service); l != nil {
+			if err := l.sendDatagram(b); err == nil || !l.over() {
+				return l.wrap("write", err)
+			}
+		}
+	}
 	for again := 0; ; again++ {
 		l, err := p.reach(context.Background(), a.Service, a.Instance)
 		if err != nil {
@@ -62,7 +70,7 @@ func (p *PacketConn) writeTo(b []byte, a *Addr) error {
 // to one peer, such as QUIC. The connection is kept for 10 minutes unused; later
 // it is opened anew.
 func (p *PacketConn) Bind(ctx context.Context, service string) (*Addr, error) {
-	l, err := p.reach(ctx, service, identity.NodeID{})
+	l, err := p.reach(ctx, service, anyNode)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +146,7 @@ func (p *PacketConn) resolve(service string, w choice) (sal.Name, []candidate, e
 // unless that is zero, and opens it if there is none.
 func (p *PacketConn) reach(ctx context.Context, service string, node identity.NodeID) (*link, error) {
 	w := p.want
-	if node != (identity.NodeID{}) {
+	if node != anyNode {
 		w.choice.only = node
 	}
 	name, list, err := p.resolve(service, w.choice)
@@ -147,11 +155,14 @@ func (p *PacketConn) reach(ctx context.Context, service string, node identity.No
 	}
 	w.ask = p.choose(name, list)
 	key := w.ask[0].key(name)
-	if only := w.choice.only; only != (identity.NodeID{}) {
+	if only := w.choice.only; only != anyNode {
 		key, w.fixed = instanceKey{service: name, node: only}, true
 	}
 	s, err := p.instances.get(key, w)
 	if err == nil {
+		if node == anyNode {
+			p.draws.note(service, key, time.Now())
+		}
 		var l *link
 		if l, err = p.await(ctx, s); err == nil {
 			return l, nil
