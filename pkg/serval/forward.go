@@ -39,6 +39,7 @@ type router struct {
 	tags      cipher.Block
 	forwarded atomic.Uint64
 	returned  atomic.Uint64
+	upward    aggregates
 }
 
 func (r *router) init() {

@@ -172,6 +172,7 @@ func (n *Node) end(ctx context.Context, retire func(*Listener) error) error {
 	}
 	n.closing = true
 	n.mu.Unlock()
+	n.router.upward.close(ctx)
 	var retiring sync.WaitGroup
 	for _, l := range n.Listeners() {
 		retiring.Go(func() { retire(l) })

@@ -79,6 +79,7 @@ func (n *Node) announce() {
 		ctx, cancel := context.WithTimeout(context.Background(), registerTimeout)
 		defer cancel()
 		n.finder.announce(ctx, n, addrs)
+		n.router.upward.update(ctx, n)
 		for _, l := range ls {
 			l.update(ctx)
 		}
