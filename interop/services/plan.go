@@ -25,8 +25,9 @@ var (
 )
 
 // all is the systems, in the order of the table. Without a balancer between,
-// "tcp" asks one server; "calm" is serval without the fault.
-var all = []string{"serval", "nginx", "haproxy", "tcp", calm}
+// "tcp" asks one server; "calm" is serval without the fault; "udp" sends datagrams
+// on that it does not look at.
+var all = []string{"serval", "nginx", "haproxy", "tcp", calm, "udp", "udp-gathered"}
 
 // row is one line of the results.
 type row struct{ name, unit string }
@@ -53,6 +54,8 @@ func groups() []group {
 	both := []string{"serval", calm}
 	return []group{
 		{[]row{{"lpm-1m-ns", "ns"}, {"lpm-1m-allocs", "allocs"}, {"lpm-update-us", "us"}}, own, lookups},
+		{[]row{{"first-packets-per-s", "1/s"}, {"first-packets-train-per-s", "1/s"}}, []string{"serval", "udp", "udp-gathered"}, firstPackets},
+		{[]row{{"router-dial-ms", "ms"}, {"router-dial-extra-ms", "ms"}}, own, routerDials},
 		{[]row{{"rolling-restart-failed", "requests"}, {"rolling-restart-asked", "requests"}, {"rolling-restart-p999-ms", "ms"}}, own, rollingRestart},
 		{[]row{{"kill-failed-elsewhere", "requests"}, {"kill-failed", "requests"}, {"dial-after-kill-p999-ms", "ms"}, {"dial-after-kill-p50-ms", "ms"}}, own, crash},
 		{faultRows("fault-blackhole", row{"fault-blackhole-caught", "requests"}, row{"fault-blackhole-return-s", "s"}), both, blackHole},
@@ -69,6 +72,8 @@ var targets = []score.Target{
 	{Row: "lpm-1m-ns", Must: 250, Aim: 250, LowerWins: true},
 	{Row: "lpm-1m-allocs", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "lpm-update-us", Must: 50, Aim: 50, LowerWins: true},
+	{Row: "first-packets-per-s", Must: 250_000, Aim: 250_000},
+	{Row: "first-packets-train-per-s", Must: 400_000, Aim: 400_000},
 	{Row: "rolling-restart-failed", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "kill-failed-elsewhere", Must: 0, Aim: 0, LowerWins: true},
 	{Row: "dial-after-kill-p999-ms", Must: 300, Aim: 300, LowerWins: true},
