@@ -1,7 +1,8 @@
 // Package resolver finds the instances of a service, and makes them known.
 //
 // A [Resolver] turns a name into candidates. They are hints: whoever dials
-// them learns which are alive, and may say so through [Feedback]. A [Registrar]
+// them learns which are alive, and may say so through [Feedback]. [Choice.Order]
+// puts them in the order to ask them in, and says why. A [Registrar]
 // makes an instance known for as long as a [Lease] is kept. What it spreads is
 // a [Record], signed by the instance's node, so that neither resolvers nor the
 // way between them need be trusted.

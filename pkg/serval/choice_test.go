@@ -373,6 +373,49 @@ func TestTrial(t *testing.T) {
 	}
 }
 
+// TestHalfAreSilent: half the instances are black holes. Each costs one of the
+// dials at most its timer; then they are left alone, and nothing fails.
+func TestHalfAreSilent(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.flat = true
+	client := l.nodeWith(Config{TryNext: 500 * time.Millisecond}, ip(1))
+	client.health.addrs.First = time.Hour
+	holes := make(map[netip.AddrPort]bool)
+	for host := 2; host < 8; host++ {
+		n, _ := l.instance(host, "svc:web", ListenConfig{})
+		if host%2 == 0 {
+			holes[n.at()] = true
+		}
+	}
+	var syns counter
+	l.net.SetTap(func(p *simnet.Packet) bool {
+		if holes[p.To] {
+			syns.count(typeOf(p.Data))
+		}
+		return !holes[p.To]
+	})
+	dial := by(t, &Dialer{Node: client})
+	eventually(t, "all black holes are known", func() bool {
+		reached(t, dial)
+		n := 0
+		for at := range holes {
+			if client.health.suspect(at, time.Now()) {
+				n++
+			}
+		}
+		return n == len(holes)
+	})
+	before := syns.get(sal.TypeSYN)
+	if before > len(holes) {
+		t.Errorf("%d black holes got %d SYNs", len(holes), before)
+	}
+	tally(t, tries(80), dial)
+	if n := syns.get(sal.TypeSYN) - before; n > 0 {
+		t.Errorf("black holes got %d more SYNs", n)
+	}
+}
+
 // TestHearsay: what others told the resolver counts until the node knows better.
 func TestHearsay(t *testing.T) {
 	t.Parallel()
