@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ const (
 	MaxRecordsPerNode = 256
 )
 
-// Limits bound a Directory. A record takes some 1,300 bytes of memory.
+// Limits bound a Directory. A record takes some 1,100 bytes of memory.
 type Limits struct {
 	// Records is how many there may be in all; 0 means MaxRecords.
 	Records int
@@ -236,16 +237,24 @@ func (d *Directory) Services(context.Context) ([]Instance, error) {
 
 // Records returns the records of live instances and withdrawals, as they
 // travel. The caller must not change them.
-func (d *Directory) Records() (all [][]byte) {
+func (d *Directory) Records() [][]byte { return d.Some(math.MaxInt) }
+
+// Some is Records, but returns no more than so many bytes of them: if there are
+// more, others each time.
+func (d *Directory) Some(bytes int) (some [][]byte) {
 	now := time.Now()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	for _, h := range d.held {
-		if h.Withdrawn || h.isLive(now) {
-			all = append(all, h.raw)
+	for _, h := range d.held { // which begins anywhere
+		if !h.Withdrawn && !h.isLive(now) {
+			continue
 		}
+		if bytes -= len(h.raw); bytes < 0 {
+			break
+		}
+		some = append(some, h.raw)
 	}
-	return all
+	return some
 }
 
 // Report implements Feedback.

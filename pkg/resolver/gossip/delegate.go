@@ -81,10 +81,23 @@ func (m *membership) GetBroadcasts(overhead, limit int) [][]byte {
 	return m.g.queue.GetBroadcasts(overhead, limit)
 }
 
-// LocalState returns all records, each with its length as u16 before it.
-func (m *membership) LocalState(bool) []byte {
+// How many bytes of records two nodes exchange: when one joins, nearly as many as
+// memberlist takes, and now and then after, which only makes up for broadcasts
+// that were lost.
+const (
+	joinState = 16 << 20
+	someState = 4 << 20
+)
+
+// LocalState returns records, each with its length as u16 before it: all if they
+// are not too many.
+func (m *membership) LocalState(join bool) []byte {
+	most := someState
+	if join {
+		most = joinState
+	}
 	var b []byte
-	for _, record := range m.g.Records() {
+	for _, record := range m.g.Some(most) {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(record)))
 		b = append(b, record...)
 	}
@@ -98,7 +111,7 @@ const spreadAtOnce = 16
 // MergeRemoteState takes in another node's LocalState.
 func (m *membership) MergeRemoteState(b []byte, join bool) {
 	told := 0
-	err := eachRecord(b, func(record []byte) {
+	err := eachRecord(b, m.g.Limits().Records, func(record []byte) {
 		r, err := m.g.receive(record)
 		if err != nil {
 			m.g.dropped(err)
@@ -113,11 +126,11 @@ func (m *membership) MergeRemoteState(b []byte, join bool) {
 	}
 }
 
-// eachRecord splits a state.
-func eachRecord(b []byte, f func([]byte)) error {
-	for range resolver.MaxRecords {
-		if len(b) == 0 {
-			return nil
+// eachRecord splits a state of at most so many records.
+func eachRecord(b []byte, most int, f func([]byte)) error {
+	for ; len(b) > 0; most-- {
+		if most == 0 {
+			return errState
 		}
 		if len(b) < 2 {
 			return errState
@@ -130,7 +143,7 @@ func eachRecord(b []byte, f func([]byte)) error {
 		f(b[:n])
 		b = b[n:]
 	}
-	return errState
+	return nil
 }
 
 var errState = errors.New("gossip: a state is cut off or too long")

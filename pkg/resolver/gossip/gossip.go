@@ -26,6 +26,7 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"github.com/serval-net/serval/internal/due"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
@@ -50,6 +51,12 @@ type Config struct {
 	// Seeds are addresses, host:port, of nodes to join. While this node knows no
 	// other, it keeps trying them.
 	Seeds []string
+
+	// Limits bound the records of the whole cluster that this node holds; zero
+	// fields mean the directory's defaults. All nodes of a cluster should have
+	// room for all. Nodes that meet exchange their records, at most 16 MiB, some
+	// 35,000: more reach a node only as they are renewed.
+	Limits resolver.Limits
 
 	// Logger gets what may interest an operator; nil discards it.
 	Logger *slog.Logger
@@ -77,6 +84,7 @@ type Gossip struct {
 
 	mu     sync.Mutex
 	leases map[sal.Name]*lease
+	due    *due.Queue[*lease] // by when they must be renewed
 	recent []told
 	wake   chan struct{} // leases have changed
 
@@ -107,8 +115,10 @@ func New(cfg Config) (*Gossip, error) {
 		ctx:       ctx,
 		cancel:    cancel,
 		leases:    make(map[sal.Name]*lease),
+		due:       due.New(func(l *lease) *int { return &l.place }),
 		wake:      make(chan struct{}, 1),
 	}
+	g.SetLimits(cfg.Limits)
 	if err := g.start(); err != nil {
 		cancel()
 		return nil, fmt.Errorf("gossip: %w", err)

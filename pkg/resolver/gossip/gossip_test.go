@@ -3,6 +3,7 @@ package gossip
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -323,9 +324,34 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte{255, 255, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := 0
-		err := eachRecord(b, func(r []byte) { n += 2 + len(r) })
+		err := eachRecord(b, 100, func(r []byte) { n += 2 + len(r) })
 		if n > len(b) || err == nil && n != len(b) {
 			t.Errorf("%d of %d bytes were records", n, len(b))
 		}
 	})
+}
+
+// TestLimits: a node takes no more than it was told to, also of what others hold.
+func TestLimits(t *testing.T) {
+	c := newCluster(t, 1)
+	g := c.nodes[0]
+	g.SetLimits(resolver.Limits{Records: 2, PerNode: 10})
+	for i := range 3 {
+		_, err := g.Register(context.Background(), resolver.Registration{Service: sal.MustParseName(fmt.Sprintf("svc:limit-%d", i)),
+			Identity: g.id, Addrs: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1")}})
+		if full := errors.Is(err, resolver.ErrFull); full != (i == 2) {
+			t.Errorf("registration %d: %v", i, err)
+		}
+	}
+	state := g.member().LocalState(true)
+	records := 0
+	if err := eachRecord(state, 2, func([]byte) { records++ }); err != nil || records != 2 {
+		t.Errorf("the state has %d records, %v", records, err)
+	}
+	if err := eachRecord(state, 1, func([]byte) {}); err == nil {
+		t.Error("a state of too many records is taken for a good one")
+	}
+	if some := g.Some(len(state) - 5); len(some) != 1 {
+		t.Errorf("%d records are what one has room for", len(some))
+	}
 }

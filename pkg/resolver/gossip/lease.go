@@ -10,10 +10,10 @@ import (
 
 // lease is a registration that this node renews.
 type lease struct {
-	g       *Gossip
-	reg     resolver.Registration
-	issued  time.Time // its latest record, as it says
-	renewed time.Time // the same by a clock that nobody sets
+	g      *Gossip
+	reg    resolver.Registration
+	issued time.Time // its latest record, as it says
+	place  int       // among those to be renewed
 }
 
 var _ resolver.Updater = (*lease)(nil)
@@ -43,9 +43,11 @@ func (l *lease) begin() (*resolver.Record, error) {
 	if g.leases[l.reg.Service] != nil {
 		return nil, fmt.Errorf("gossip: this node has registered %v already; close that lease first", l.reg.Service)
 	}
-	r, err := l.issue(time.Now(), l.reg.Announce)
+	now := time.Now()
+	r, err := l.issue(now, l.reg.Announce)
 	if err == nil {
 		g.leases[l.reg.Service] = l
+		g.due.Set(l, now.Add(l.reg.RenewEvery()), now)
 	}
 	return r, err
 }
@@ -65,11 +67,13 @@ func (l *lease) alter(change func(*resolver.Registration)) (*resolver.Record, er
 	if l.g.leases[l.reg.Service] != l {
 		return nil, fmt.Errorf("gossip: %v was withdrawn; register it again", l.reg.Service)
 	}
-	old := l.reg
+	old, now := l.reg, time.Now()
 	l.reg = old.Changed(change)
-	r, err := l.issue(time.Now(), l.reg.Announce)
+	r, err := l.issue(now, l.reg.Announce)
 	if err != nil {
 		l.reg = old
+	} else {
+		l.g.due.Set(l, now.Add(l.reg.RenewEvery()), now)
 	}
 	return r, err
 }
@@ -90,12 +94,12 @@ func (l *lease) end() (*resolver.Record, error) {
 		return nil, nil
 	}
 	delete(l.g.leases, l.reg.Service)
+	l.g.due.Remove(l)
 	return l.issue(time.Now(), l.reg.Withdraw)
 }
 
 // issue signs a record and spreads it. The caller holds the lock.
 func (l *lease) issue(now time.Time, sign func(time.Time) (*resolver.Record, error)) (*resolver.Record, error) {
-	l.renewed = now
 	r, err := sign(l.next(now))
 	if err != nil {
 		return nil, err
@@ -140,17 +144,18 @@ func (g *Gossip) step(now time.Time) time.Time {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, l := range g.leases {
-		due := l.renewed.Add(l.reg.RenewEvery())
-		if !now.Before(due) {
-			if _, err := l.issue(now, l.reg.Announce); err != nil {
-				g.log.Error("a registration could not be renewed", "service", l.reg.Service, "err", err)
-			}
-			due = now.Add(l.reg.RenewEvery())
+	for {
+		l, ok := g.due.Pop(now)
+		if !ok {
+			break
 		}
-		if due.Before(next) {
-			next = due
+		if _, err := l.issue(now, l.reg.Announce); err != nil {
+			g.log.Error("a registration could not be renewed", "service", l.reg.Service, "err", err)
 		}
+		g.due.Set(l, now.Add(l.reg.RenewEvery()), now)
+	}
+	if first := g.due.Next(now); !first.IsZero() && first.Before(next) {
+		next = first
 	}
 	return next
 }
