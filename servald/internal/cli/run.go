@@ -13,7 +13,8 @@ import (
 )
 
 func (a *App) runCommand() *cobra.Command {
-	var gossip, advertise, rendezvous string
+	var gossip, advertise, rendezvous, forward string
+	var above, aggregate []string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Keep this host in the cluster: gossip and control socket",
@@ -31,6 +32,12 @@ The socket speaks HTTP and JSON:
 			if err != nil {
 				return err
 			}
+			cfg.Above, cfg.Aggregate = above, aggregate
+			if forward != "" {
+				if cfg.Forward, err = parseAddr(forward); err != nil {
+					return err
+				}
+			}
 			err = daemon.Run(cmd.Context(), cfg, func(s daemon.Status) {
 				a.note("ready: node %s of cluster %s, gossip at %s, control socket %s", s.Node[:8], s.Cluster[:8], s.Gossip, s.Socket)
 				if err := notify.Ready("gossip at " + s.Gossip); err != nil {
@@ -44,6 +51,9 @@ The socket speaks HTTP and JSON:
 	cmd.Flags().StringVar(&gossip, "gossip", "", "`address`[:port] for gossip (default the seed that this host is itself, else a free port where the first seed is reached)")
 	cmd.Flags().StringVar(&advertise, "advertise", "", "`address:port` to tell others instead, behind a NAT")
 	cmd.Flags().StringVar(&rendezvous, "rendezvous", "", "UDP `address`[:port] where connections whose ends both moved can meet, or none (default a free port of the gossip's address)")
+	cmd.Flags().StringVar(&forward, "forward", "", "UDP `address`[:port] where this host forwards first packets, as a service router (default it does not)")
+	cmd.Flags().StringSliceVar(&above, "above", nil, "gossip `addresses` of a wider domain of the cluster, to whose services it forwards too")
+	cmd.Flags().StringSliceVar(&aggregate, "aggregate", nil, "`names`, such as svc:shop/*, that this host forwards for all of the wider domain")
 	return cmd
 }
 

@@ -35,6 +35,15 @@ type Config struct {
 	Rendezvous   netip.AddrPort
 	NoRendezvous bool
 
+	// Forward makes this host a service router: it sends first packets that come to
+	// this address, by UDP, on to the instances that gossip tells of. Zero turns it
+	// off. Above is seeds of the gossip of a wider domain of the same cluster, and
+	// Aggregate names, such as svc:shop/*, for which this host stands there: who
+	// dials one of them there is forwarded by this host.
+	Forward   netip.AddrPort
+	Above     []string
+	Aggregate []string
+
 	// Remember stores gossip addresses of the other members, for Seeds of the next
 	// start; nil forgets them.
 	Remember func(peers []string) error
@@ -68,6 +77,11 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 		return err
 	}
 	defer n.Close()
+	stopRouting, err := cfg.route(n, g)
+	if err != nil {
+		return err
+	}
+	defer stopRouting()
 	d := &daemon{cfg: cfg, gossip: g, started: time.Now()}
 	srv := (&control.Server{Directory: ruled{g, n}, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
 		Status: func(context.Context) any { return d.status() }, Certify: d.certify}).HTTP()

@@ -15,7 +15,11 @@ func (cfg *Config) node(g *gossip.Gossip) (*serval.Node, error) {
 	if !at.IsValid() {
 		at = netip.AddrPortFrom(g.Addr().Addr(), 0)
 	}
-	return serval.NewNode(serval.Config{Identity: cfg.Identity, Resolver: g, Listen: []netip.AddrPort{at},
+	listen := []netip.AddrPort{at}
+	if cfg.Forward.IsValid() {
+		listen = append(listen, cfg.Forward)
+	}
+	return serval.NewNode(serval.Config{Identity: cfg.Identity, Resolver: g, Listen: listen, Forward: cfg.Forward.IsValid(),
 		ServeRendezvous: meet, ControlDir: nodectl.Dir(cfg.Socket), Logger: cfg.Logger})
 }
 
