@@ -19,7 +19,7 @@ export CGO_ENABLED ?= 0
 
 all: build
 
-build: $(BIN)/servald $(BIN)/web $(BIN)/echo $(BIN)/greeter
+build: $(BIN)/servald $(BIN)/web $(BIN)/echo $(BIN)/greeter $(BIN)/h3
 
 $(BIN)/servald: $(SOURCES)
 	$(GO) build -trimpath -o $@ ./servald

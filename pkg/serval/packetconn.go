@@ -36,8 +36,8 @@ type PacketConn struct {
 	want     want // of its dials
 	inbox    *inbox
 	writing  deadline // of writes that wait for a connection
-	instances
-	draws draws
+	instances instances
+	draws     draws
 
 	mu       sync.Mutex
 	accepted map[sal.FlowID]*link
