@@ -17,7 +17,7 @@ const letGo = time.Second
 // ctx ends first, all that it has started is killed.
 func (h Hook) command(ctx context.Context, c Call) (Answer, error) {
 	run := exec.CommandContext(ctx, h.Command[0], h.Command[1:]...)
-	run.Env = append(os.Environ(), "SERVAL_SERVICE="+c.Service, "SERVAL_SERVICE_ID="+c.ID)
+	run.Env = append(os.Environ(), "SERVAL_SERVICE="+c.Service, "SERVAL_SERVICE_ID="+c.ID, OffVariable+"=off")
 	run.WaitDelay = letGo
 	ownGroup(run)
 	var out, errs head

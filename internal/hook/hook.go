@@ -30,6 +30,10 @@ const (
 	DefaultTTL = 30 * time.Second
 )
 
+// OffVariable is set to "off" for commands: what they dial themselves runs no
+// hooks, or it would wait for the very command.
+const OffVariable = "SERVAL_HOOKS"
+
 // Hook is what to run: one of both is set.
 type Hook struct {
 	// Command is a program and its arguments. It finds the service in

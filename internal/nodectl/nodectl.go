@@ -26,6 +26,7 @@
 //	                   withdraw some and wait until they have no connections
 //	POST /v1/listeners/undrain
 //	                   register them again
+//	POST /v1/why       what a dial would do now
 //
 // An error is an object with a text "error".
 package nodectl
@@ -42,6 +43,7 @@ import (
 type Node interface {
 	Ruled
 	Served
+	Explaining
 
 	// Conns returns a snapshot.
 	Conns() []Conn

@@ -21,6 +21,7 @@ type fake struct {
 	rules     []Rule
 	routes    []Route
 	listeners []Listener
+	why       Explanation
 	events    chan Event
 	leaving   chan int // flows left during a drain; closed when none is
 

@@ -99,6 +99,7 @@ func (s *server) handler(ctx context.Context) http.Handler {
 	})
 	s.handleRules(mux, ctx)
 	s.handleServices(mux, ctx)
+	s.handleWhy(mux, ctx)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, fmt.Errorf("there is no %.10s %.80s; see the documentation of package nodectl", r.Method, r.URL.Path))
 	})

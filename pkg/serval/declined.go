@@ -43,6 +43,7 @@ type declined map[netip.AddrPort]time.Time
 func (a *attempt) decline(addr netip.AddrPort, err error) {
 	now := time.Now()
 	a.last = err
+	a.node.refusals.note(a.name, addr, err, now)
 	var until time.Time
 	var no *refused
 	switch {

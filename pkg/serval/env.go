@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serval-net/serval/internal/hook"
 	"github.com/serval-net/serval/internal/nodectl"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
@@ -168,6 +169,7 @@ func (c *Config) joinGossip(text string) error {
 // resolver.
 func (c *Config) useDaemon(path string) error {
 	client := control.NewClient(path)
+	client.HooksOff = os.Getenv(hook.OffVariable) == "off"
 	c.owned = append(c.owned, client)
 	ctx, cancel := context.WithTimeout(context.Background(), daemonTimeout)
 	defer cancel()

@@ -47,6 +47,7 @@ type Node struct {
 	openers   openers
 	router    router
 	health    health
+	refusals  refusals
 	routes    routes
 	pairs     pairs
 	movers    movers

@@ -44,6 +44,8 @@ func (n steered) Routes(service string, limit int) (list []nodectl.Route, total 
 func routeOf(r *servicetable.Rule[target], byID map[uint64]nodectl.Rule) nodectl.Route {
 	out := nodectl.Route{Prefix: r.Prefix.String(), Origin: nodectl.ByResolver}
 	switch {
+	case r.Target.learnt != nil:
+		out.Service = r.Target.learnt.Load().Service.String()
 	case r.Target.rule != nil:
 		out.Origin, out.Rule = nodectl.ByHand, byID[r.Target.rule.ID]
 		out.Service, out.Rule.Keys = r.Target.rule.Service, nil

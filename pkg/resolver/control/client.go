@@ -20,6 +20,10 @@ import (
 // Client uses the daemon at a socket. It is a resolver.Resolver, Lister,
 // Follower, Registrar and Feedback. All methods are safe for concurrent use.
 type Client struct {
+	// HooksOff keeps the daemon from running hooks for what is resolved, as
+	// resolver.WithoutHooks does for one call. Set it before the first.
+	HooksOff bool
+
 	socket string
 	http   http.Client
 	ctx    context.Context // ends with Close
@@ -73,7 +77,11 @@ func (c *Client) Resolve(ctx context.Context, service sal.Name) ([]resolver.Inst
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	var found services
-	err := c.ask(ctx, "GET", "/v1/resolve?name="+url.QueryEscape(service.String()), nil, &found)
+	query := "?name=" + url.QueryEscape(service.String())
+	if c.HooksOff || resolver.HooksOff(ctx) {
+		query += "&hooks=off"
+	}
+	err := c.ask(ctx, "GET", "/v1/resolve"+query, nil, &found)
 	if err == nil {
 		return found.decode()
 	}

@@ -185,7 +185,11 @@ func (s *Server) resolve(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, bad(fmt.Errorf("%w; ask with ?name=svc:web", err))
 	}
-	found, err := s.Directory.Resolve(r.Context(), name)
+	ctx := r.Context()
+	if r.URL.Query().Get("hooks") == "off" {
+		ctx = resolver.WithoutHooks(ctx)
+	}
+	found, err := s.Directory.Resolve(ctx, name)
 	return services{encodeInstances(found)}, err
 }
 

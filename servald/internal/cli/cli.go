@@ -102,7 +102,7 @@ name, wherever their instances are.
 
 	root.AddCommand(
 		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.runCommand(), a.statusCommand(), a.servicesCommand(),
-		a.rulesCommand(), a.routesCommand(), a.setCommand(),
+		a.rulesCommand(), a.routesCommand(), a.whyCommand(), a.setCommand(),
 		a.flowsCommand(), a.pathsCommand(), a.monitorCommand(), a.migrateCommand(), a.policyCommand(), a.drainCommand(),
 		a.dialCommand(), a.serveCommand(), a.forwardCommand(), a.pingCommand(), a.perfCommand(),
 		a.sendCommand(), a.recvCommand(), a.versionCommand(),

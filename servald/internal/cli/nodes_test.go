@@ -25,6 +25,7 @@ type fakeNode struct {
 	rules     []nodectl.Rule
 	routes    []nodectl.Route
 	listeners []nodectl.Listener
+	why       nodectl.Explanation
 	events    chan nodectl.Event
 	leaving   chan int // flows left in a drain; closed when none is
 
