@@ -83,6 +83,13 @@ func (s *instance) stale() bool {
 	return l != nil && (l.over() || !s.until.IsZero() && time.Now().After(s.until))
 }
 
+// standsIn reports whether another than the instance of a key answered in its
+// place.
+func (s *instance) standsIn(key instanceKey) bool {
+	l := s.dialled()
+	return l != nil && key.node != anyNode && key.node != l.peer.Node
+}
+
 func (in *instances) init(p *PacketConn) {
 	in.conn, in.idle, in.most, in.all = p, instanceIdle, maxInstances, make(map[instanceKey]*instance)
 	in.ctx, in.stop = context.WithCancel(context.Background())
@@ -106,7 +113,8 @@ func (in *instances) close() (all []*link) {
 }
 
 // get returns the instance of a key, and dials it if there is no connection. The
-// dial asks w.ask in turn, so that another one than the first may answer.
+// dial asks w.ask in turn, so that another one than the first may answer, unless w
+// is fixed.
 func (in *instances) get(key instanceKey, w want) (*instance, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -115,7 +123,7 @@ func (in *instances) get(key instanceKey, w want) (*instance, error) {
 	}
 	s := in.all[key]
 	if s != nil {
-		if !s.stale() {
+		if !s.stale() && !(w.fixed && s.standsIn(key)) {
 			return s, nil
 		}
 		delete(in.all, key)
@@ -164,6 +172,12 @@ func (in *instances) dial(s *instance, key instanceKey, w want) {
 		return
 	}
 	l := c.link
+	if w.fixed && key.node != anyNode && key.node != l.peer.Node {
+		l.abort(flowset.ResetAborted, "another instance was wanted")
+		s.err = because(ErrNoService, "another node than %v is at its address", key.node.Short())
+		in.forget(key, s)
+		return
+	}
 	l.endWhenIdle(in.idle)
 	s.link = l
 	if key.node == l.peer.Node || key.addr == l.remote.Underlay {

@@ -30,12 +30,12 @@ const maxCorrespondents = 16384
 // for half a minute, and who wrote nothing, the connection ends, and the next
 // datagram opens another; those that others opened are theirs to end.
 type PacketConn struct {
-	listener *Listener // nil if nothing is served
-	node     *Node
-	local    Addr
-	want     want // of its dials
-	inbox    *inbox
-	writing  deadline // of writes that wait for a connection
+	listener  *Listener // nil if nothing is served
+	node      *Node
+	local     Addr
+	want      want // of its dials
+	inbox     *inbox
+	writing   deadline // of writes that wait for a connection
 	instances instances
 	draws     draws
 

@@ -168,6 +168,16 @@ func TestInstanceStandsIn(t *testing.T) {
 		t.Errorf("%d instances are known", n)
 	}
 	eventually(t, "one connection is left", func() bool { return servers[0].Stats().Connections == 1 })
+	w.fixed = true // nobody else will do
+	s, err := p.instances.get(gone, w)
+	must(t, err)
+	if _, err := p.connected(t.Context(), s, gone, w); !errors.Is(err, ErrNoService) {
+		t.Errorf("another stood in for an instance that was to be reached: %v", err)
+	}
+	w.fixed = false
+	s, err = p.instances.get(gone, w)
+	must(t, err)
+	<-s.ready
 	who, err := tell(p, toEcho, "hello")
 	if err != nil || who != servers[0].ID() {
 		t.Errorf("%v answered, %v", who, err)

@@ -97,7 +97,12 @@ func (p *PacketConn) WriteAll(ctx context.Context, service string, b []byte) (n 
 	if len(each) > p.instances.most {
 		return fail(fmt.Errorf("there are %d instances, and at most %d can be written to", len(each), p.instances.most))
 	}
-	var open, dialling []*instance
+	type to struct {
+		s   *instance
+		key instanceKey
+		w   want
+	}
+	var open, dialling []to
 	failed := 0
 	for key, list := range each {
 		w := p.want
@@ -107,13 +112,13 @@ func (p *PacketConn) WriteAll(ctx context.Context, service string, b []byte) (n 
 		case e != nil:
 			failed, err = failed+1, e
 		case s.dialled() != nil:
-			open = append(open, s)
+			open = append(open, to{s, key, w})
 		default:
-			dialling = append(dialling, s)
+			dialling = append(dialling, to{s, key, w})
 		}
 	}
-	for _, s := range append(open, dialling...) {
-		l, e := p.await(ctx, s)
+	for _, t := range append(open, dialling...) {
+		l, e := p.connected(ctx, t.s, t.key, t.w)
 		if e == nil {
 			e = l.sendDatagram(b)
 		}
@@ -164,7 +169,7 @@ func (p *PacketConn) reach(ctx context.Context, service string, node identity.No
 			p.draws.note(service, key, time.Now())
 		}
 		var l *link
-		if l, err = p.await(ctx, s); err == nil {
+		if l, err = p.connected(ctx, s, key, w); err == nil {
 			return l, nil
 		}
 	}
@@ -198,6 +203,18 @@ func (p *PacketConn) choose(name sal.Name, list []candidate) []candidate {
 		last, list = append(last, list[0]), list[1:]
 	}
 	return append(list, last...)
+}
+
+// connected waits for a connection. If the dial was under way already, and another
+// one than what is wanted answered it, there is another.
+func (p *PacketConn) connected(ctx context.Context, s *instance, key instanceKey, w want) (*link, error) {
+	l, err := p.await(ctx, s)
+	if err == nil && w.fixed && s.standsIn(key) {
+		if s, err = p.instances.get(key, w); err == nil {
+			l, err = p.await(ctx, s)
+		}
+	}
+	return l, err
 }
 
 // await waits for a connection: until it is open, ctx or the write deadline ends,
