@@ -78,3 +78,26 @@ func putSource(b []byte, s Source) {
 	binary.BigEndian.PutUint16(b[16:], s.Addr.Port())
 	copy(b[addrLen:], s.Tag[:])
 }
+
+// QuotedSYN reads the start of a SYN, as a report on it quotes: the fields up to the
+// handshake message, and the value of SOURCE, nil if that is cut off or not there.
+func QuotedSYN(b []byte) (p SYN, source []byte) {
+	r, _ := long(b, TypeSYN)
+	r.u8()
+	n := int(r.u8())
+	p.Flow = FlowID(r.u32())
+	p.Window = r.u32()
+	copy(p.Service[:], r.take(len(p.Service)))
+	p.Noise = r.take(n)
+	for e := r.b; r.err == nil; {
+		t, v, rest, ok := nextExt(e)
+		if !ok {
+			break
+		}
+		if t == ExtSource {
+			return p, v
+		}
+		e = rest
+	}
+	return p, nil
+}

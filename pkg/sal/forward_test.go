@@ -99,9 +99,25 @@ func sameOthers(a, b Extensions) bool {
 	return slices.Equal(list(a), list(b))
 }
 
+func TestQuotedSYN(t *testing.T) {
+	syn := SYN{HopLimit: 3, Flow: 7, Service: MustParseName("svc:a").ServiceID(), Noise: bytes.Repeat([]byte{9}, 32), Extensions: pads(257, 40)}
+	pkt, _ := ForwardSYN(syn.Append(nil), hop(1), nil)
+	want := AppendSource(nil, hop(1))
+	for n := range len(pkt) {
+		got, source := QuotedSYN(pkt[:n])
+		if whole := n >= synHead+32+2+sourceLen; whole != bytes.Equal(source, want) || !whole && source != nil {
+			t.Fatalf("of %d bytes, SOURCE is %x", n, source)
+		}
+		if source != nil && (got.Flow != 7 || got.Service != syn.Service || got.Echo() != syn.Echo()) {
+			t.Fatalf("of %d bytes: %+v", n, got)
+		}
+	}
+}
+
 func FuzzForwardSYN(f *testing.F) {
 	f.Add((&SYN{HopLimit: 3, Flow: 7, Noise: make([]byte, 32), Extensions: pads(257, 40)}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		QuotedSYN(b)
 		syn, err := ParseSYN(b)
 		if err != nil {
 			return

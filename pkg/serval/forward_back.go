@@ -45,6 +45,18 @@ func (f *forwarding) back(flow sal.FlowID, to sal.Source, p *sal.Back) {
 	n.stats.unauthentic.Add(1)
 }
 
+// bounce is for a SYN that was forwarded to a port that is closed: the dialler hears
+// of it as if the instance had refused, and asks again at once. What the report
+// quotes of the SYN has our own tag, or goes nowhere.
+func (n *Node) bounce(u underlay.Unreachable) {
+	syn, came := sal.QuotedSYN(u.Quoted)
+	no := sal.Refuse{Flow: syn.Flow, Code: sal.NoService, Echo: syn.Echo()}
+	p := sal.Back{Origin: u.To, Way: came, Packet: no.Append(nil)}
+	if last, rest, ok := p.Last(); ok {
+		(&forwarding{node: n}).back(syn.Flow, last, &rest)
+	}
+}
+
 func sendBack(by underlay.Socket, to netip.AddrPort, flow sal.FlowID, p *sal.Back) {
 	d := sal.Datagram{Source: flow, Service: routerID, Noise: p.Append(make([]byte, 0, 1500))}
 	b := d.Append(make([]byte, 0, 1500))

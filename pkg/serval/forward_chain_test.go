@@ -138,6 +138,18 @@ func TestRouterLateBinding(t *testing.T) {
 			must(t, exchange(l.dial(client, "svc:echo"), 1000))
 		}
 	})
+	t.Run("Closed", func(t *testing.T) { // a process was killed, and its host says so
+		l := newLab(t)
+		client := l.nodeWith(Config{TryNext: time.Hour, DialTimeout: 20 * time.Second}, ip(1))
+		first, router, server := l.nodeWith(Config{Forward: true}, ip(11)), l.nodeWith(Config{Forward: true}, ip(2)), l.hidden(3)
+		l.echo(server, "svc:echo")
+		l.net.Host(ip(4))
+		l.add("svc:echo", at(11))
+		forward(t, first, "svc:echo", at(2))
+		forward(t, router, "svc:echo", at(3))
+		forward(t, router, "svc:echo", at(4)).Weight = 1000
+		must(t, exchange(l.dial(client, "svc:echo"), 1000))
+	})
 	t.Run("AllRefuse", func(t *testing.T) {
 		l := newLab(t)
 		client, router := l.node(1), l.nodeWith(Config{Forward: true}, ip(2))

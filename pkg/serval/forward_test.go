@@ -96,8 +96,8 @@ func TestRouter(t *testing.T) {
 	if n, size := rule.Counted(); n != 1 || size == 0 {
 		t.Errorf("the rule counted %d packets, %d bytes", n, size)
 	}
-	if n := router.Stats().Flows; n != 0 {
-		t.Errorf("the router keeps %d flows", n)
+	if s := router.Stats(); s.Flows != 0 || s.Forwarded != 1 || s.Returned != 0 {
+		t.Errorf("the router keeps %d flows, forwarded %d SYNs, returned %d answers", s.Flows, s.Forwarded, s.Returned)
 	}
 }
 

@@ -41,6 +41,8 @@ type NodeStats struct {
 	UnknownFlow uint64 // packets for no flow of ours
 	Malformed   uint64 // not packets at all
 	Refused     uint64 // SYNs answered with a refusal
+	Forwarded   uint64 // SYNs sent on, as a service router
+	Returned    uint64 // answers sent back, as one
 	Overflow    uint64 // datagrams dropped because nobody read those before
 }
 
@@ -52,6 +54,6 @@ func (n *Node) Stats() NodeStats {
 	return NodeStats{
 		Connections: conns, Flows: n.flows.Len(), Listeners: ls,
 		Unauthentic: n.stats.unauthentic.Load(), UnknownFlow: n.stats.unknownFlow.Load(), Malformed: n.stats.malformed.Load(),
-		Refused: n.stats.refused.Load(), Overflow: n.stats.overflow.Load(),
+		Refused: n.stats.refused.Load(), Forwarded: n.router.forwarded.Load(), Returned: n.router.returned.Load(), Overflow: n.stats.overflow.Load(),
 	}
 }

@@ -39,6 +39,9 @@ func (n *Node) unreachable(u underlay.Unreachable) {
 				e.dial.closed(u.To)
 			}
 		}
+		if n.cfg.Forward {
+			n.bounce(u)
+		}
 		return
 	}
 	id, ok := sal.PeekFlow(u.Quoted)
