@@ -2,9 +2,9 @@ package servicetable
 
 import "github.com/serval-net/serval/pkg/sal"
 
-// forest is the rule sets of a table: those of short prefixes in one trie, the
-// others in many small ones, which are found by their first bytes. The longest
-// tries that have anything for an ID have the longest prefix.
+// forest is the rule sets of a table: those of short prefixes, and of IDs that are
+// not of names, in one trie, the others in many small ones, which are found by
+// their first bytes. What a longer stem finds is longer than what a shorter does.
 type forest[T any] struct {
 	key     secret
 	indexes [len(stems)]index[T]
@@ -22,26 +22,29 @@ var stems = [...]int{24, 19, 13}
 func (f *forest[T]) find(id *sal.ServiceID, below int) *Set[T] {
 	for i := range f.indexes {
 		x, stem := &f.indexes[i], stems[i]
-		if x.n == 0 || below <= 8*stem {
+		if x.n == 0 || below <= 8*stem || id[0] != named {
 			continue
 		}
-		k := stemOf((*[32]byte)(id), stem)
-		exact, s := x.find(f.key.hash(&k), &k)
-		if exact != nil {
-			return exact
+		k := stemOf(id, stem)
+		here := x.find(f.key.hash(&k), &k)
+		if here == nil {
+			continue
 		}
-		if set := s.find(id, below); set != nil {
+		if set := here.exact(); set != nil {
+			return set
+		}
+		if set := here.trie().find(id, below); set != nil {
 			return set
 		}
 	}
 	return f.short.find(id, below)
 }
 
-// in returns the index that prefixes of so many bits are in, and the bits of the
-// stems there, or nil for short ones.
+// in returns the index that a prefix belongs in, and the bits of the stems there, or
+// nil if it is short.
 func (f *forest[T]) in(p *sal.Prefix) (*index[T], int) {
 	for i, stem := range stems {
-		if int(p.Bits) >= 8*stem {
+		if int(p.Bits) >= 8*stem && p.ID[0] == named {
 			return &f.indexes[i], 8 * stem
 		}
 	}
@@ -54,8 +57,8 @@ func (f *forest[T]) trie(p *sal.Prefix) slot[T] {
 	if x == nil {
 		return f.short
 	}
-	k := stemOf((*[32]byte)(&p.ID), bits/8)
-	return x.get(f.key.hash(&k), &k)
+	k := stemOf(&p.ID, bits/8)
+	return x.find(f.key.hash(&k), &k).trie()
 }
 
 // replace puts another trie in its place.
@@ -65,7 +68,7 @@ func (f *forest[T]) replace(p *sal.Prefix, s slot[T]) {
 		f.short = s
 		return
 	}
-	k := stemOf((*[32]byte)(&p.ID), bits/8)
+	k := stemOf(&p.ID, bits/8)
 	*x = x.with(&f.key, &k, bits, s)
 }
 

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"unsafe"
+
+	"github.com/serval-net/serval/pkg/sal"
 )
 
 // index finds tries by the stem that all prefixes in them have: a hash table that
@@ -26,17 +29,24 @@ type dir[T any] struct {
 // page is a small hash table with linear probing.
 type page[T any] struct {
 	slots [slots]place[T] // first, so that none lies across two lines of the cache
-	more  *[slots]slot[T] // tries that are not just the set of the stem; nil if there are none
 	n     int             // slots in use
 	depth int             // so many bits of the hash are equal
 }
 
-// place is where a trie is. exact is the trie if that is the set of just the
-// stem, as with names; then it stands nowhere else.
+// place is where a trie is: one line of the cache has two.
 type place[T any] struct {
-	stem  stem
-	exact *Set[T]
+	stem stem           // with the kind in its first byte
+	p    unsafe.Pointer // nil is an empty slot
 }
+
+// kind says what p of a place is.
+type kind uint8
+
+const (
+	exact kind = iota + 1 // a *Set, of just the stem
+	leaf                  // a *Set, of a longer prefix
+	inner                 // a *node
+)
 
 const (
 	dirBits = 5
@@ -45,12 +55,16 @@ const (
 	full    = 190 // slots in use
 )
 
-// stem is the first bytes of an ID, then zeros.
+// stem is the first bytes of an ID, then zeros. The first byte of all names is
+// one; here it is zero.
 type stem [3]uint64
 
-// stemOf returns the first n bytes of an ID, of 24 at most.
-func stemOf(id *[32]byte, n int) (s stem) {
-	s[0] = binary.BigEndian.Uint64(id[0:])
+// named is the first byte of the IDs that an index takes.
+const named = 1
+
+// stemOf returns the first n bytes of an ID, of 24 at most and more than 8.
+func stemOf(id *sal.ServiceID, n int) (s stem) {
+	s[0] = binary.BigEndian.Uint64(id[0:]) << 8 >> 8
 	s[1] = binary.BigEndian.Uint64(id[8:])
 	s[2] = binary.BigEndian.Uint64(id[16:])
 	if n <= 16 {
@@ -77,7 +91,7 @@ func newSecret() (s secret) {
 }
 
 func (s *secret) hash(k *stem) hash {
-	a := fold(k[0]^s[0], k[1]^s[1])
+	a := fold(k[0]<<8^s[0], k[1]^s[1])
 	return hash(fold(a^s[2], k[2]^s[3]))
 }
 
@@ -101,37 +115,68 @@ func after(i int) int {
 	return i
 }
 
-// find returns the trie of a stem: its set if it is only that, or the trie.
-func (x *index[T]) find(h hash, k *stem) (*Set[T], slot[T]) {
+// find returns the place of the trie of a stem, nil if there is none.
+func (x *index[T]) find(h hash, k *stem) *place[T] {
+	if x.n == 0 {
+		return nil
+	}
 	d := x.dirs[h.dir()]
 	if d == nil {
-		return nil, slot[T]{}
+		return nil
 	}
 	p := d.pages[d.at(h)]
 	for i := h.home(); ; i = after(i) {
-		here := &p.slots[i]
-		switch {
-		case here.stem == *k && here.exact != nil:
-			return here.exact, slot[T]{}
-		case here.exact != nil:
-		case !p.used(i):
-			return nil, slot[T]{}
-		case here.stem == *k:
-			return nil, p.more[i]
+		switch here := &p.slots[i]; {
+		case here.is(k):
+			return here
+		case here.p == nil:
+			return nil
 		}
 	}
 }
 
-// get is find, but does not tell one from the other.
-func (x *index[T]) get(h hash, k *stem) slot[T] {
-	if x.dirs == nil {
-		return slot[T]{}
+// is reports whether a trie of the stem k is here.
+func (here *place[T]) is(k *stem) bool {
+	return here.stem[2] == k[2] && here.stem[1] == k[1] && (here.stem[0]^k[0])<<8 == 0 && here.p != nil
+}
+
+func (here *place[T]) kind() kind { return kind(here.stem[0] >> 56) }
+
+// exact returns the set of just the stem, if that is all there is. It reads
+// nothing but the place.
+func (here *place[T]) exact() *Set[T] {
+	if here.kind() == exact {
+		return (*Set[T])(here.p)
 	}
-	exact, s := x.find(h, k)
-	if exact != nil {
-		return slot[T]{leaf: exact}
+	return nil
+}
+
+// trie returns what is here.
+func (here *place[T]) trie() (s slot[T]) {
+	if here == nil {
+		return s
+	}
+	switch here.kind() {
+	case exact, leaf:
+		s.leaf = (*Set[T])(here.p)
+	case inner:
+		s.node = (*node[T])(here.p)
 	}
 	return s
+}
+
+// newPlace returns the place of a trie, which is not empty, of a stem of so many
+// bits.
+func newPlace[T any](k stem, bits int, s slot[T]) place[T] {
+	is, p := inner, unsafe.Pointer(s.node)
+	if s.leaf != nil {
+		is, p = leaf, unsafe.Pointer(s.leaf)
+		if int(s.leaf.prefix.Bits) == bits {
+			is = exact
+		}
+	}
+	k[0] |= uint64(is) << 56
+	return place[T]{k, p}
 }
 
 // walk calls f for every set until f returns false.
@@ -148,7 +193,7 @@ func (x *index[T]) walk(f func(*Set[T]) bool) bool {
 				continue // it was there before
 			}
 			for i := range p.slots {
-				if !p.trie(i).walk(f) {
+				if !p.slots[i].trie().walk(f) {
 					return false
 				}
 			}
@@ -156,16 +201,3 @@ func (x *index[T]) walk(f func(*Set[T]) bool) bool {
 	}
 	return true
 }
-
-// trie returns what is in a slot.
-func (p *page[T]) trie(i int) slot[T] {
-	switch {
-	case p.slots[i].exact != nil:
-		return slot[T]{leaf: p.slots[i].exact}
-	case p.more != nil:
-		return p.more[i]
-	}
-	return slot[T]{}
-}
-
-func (p *page[T]) used(i int) bool { return p.trie(i) != slot[T]{} }

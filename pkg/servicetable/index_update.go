@@ -13,14 +13,15 @@ func (x index[T]) with(key *secret, k *stem, bits int, s slot[T]) index[T] {
 	}
 	p := d.change(key, h, s != slot[T]{})
 	i := h.home()
-	for p.used(i) && p.slots[i].stem != *k {
+	for p.slots[i].p != nil && !p.slots[i].is(k) {
 		i = after(i)
 	}
-	had := p.used(i)
+	had := p.slots[i].p != nil
 	switch has := s != (slot[T]{}); {
 	case has:
-		p.put(i, k, bits, s)
+		p.slots[i] = newPlace(*k, bits, s)
 		if !had {
+			p.n++
 			x.n++
 		}
 	case had:
@@ -74,77 +75,35 @@ func (d *dir[T]) replace(old *page[T], at int, low, high *page[T]) {
 // split returns two pages with what is in p.
 func (p *page[T]) split(key *secret) (low, high *page[T]) {
 	low, high = &page[T]{depth: p.depth + 1}, &page[T]{depth: p.depth + 1}
-	for i := range p.slots {
-		if !p.used(i) {
+	for _, place := range p.slots {
+		if place.p == nil {
 			continue
 		}
-		h := key.hash(&p.slots[i].stem)
+		h := key.hash(&place.stem)
 		to := low
 		if h>>32>>p.depth&1 == 1 {
 			to = high
 		}
 		j := h.home()
-		for to.used(j) {
+		for to.slots[j].p != nil {
 			j = after(j)
 		}
-		p.move(i, to, j)
+		to.slots[j] = place
+		to.n++
 	}
 	return low, high
-}
-
-// put fills a slot, empty or not, of a page that is not shared.
-func (p *page[T]) put(i int, k *stem, bits int, s slot[T]) {
-	if !p.used(i) {
-		p.n++
-	}
-	p.slots[i].stem = *k
-	if s.leaf != nil && int(s.leaf.prefix.Bits) == bits {
-		p.slots[i].exact = s.leaf
-		p.setMore(i, slot[T]{})
-	} else {
-		p.slots[i].exact = nil
-		p.setMore(i, s)
-	}
-}
-
-// move copies a slot to an empty one.
-func (p *page[T]) move(i int, to *page[T], j int) {
-	to.n++
-	to.slots[j] = p.slots[i]
-	if p.more != nil {
-		to.setMore(j, p.more[i])
-	}
-}
-
-func (p *page[T]) setMore(i int, s slot[T]) {
-	if p.more == nil && s == (slot[T]{}) {
-		return
-	}
-	var more [slots]slot[T] // others may still read the old one
-	if p.more != nil {
-		more = *p.more
-	}
-	more[i] = s
-	p.more = &more
 }
 
 // clear empties a slot, and moves back those behind that would not be found
 // beyond an empty one.
 func (p *page[T]) clear(key *secret, i int) {
-	for j := after(i); p.used(j); j = after(j) {
+	for j := after(i); p.slots[j].p != nil; j = after(j) {
 		h := key.hash(&p.slots[j].stem).home()
-		if (j-h+slots)%slots < (j-i+slots)%slots {
-			continue // it is found without passing i
+		if (j-h+slots)%slots >= (j-i+slots)%slots { // it is found by way of i
+			p.slots[i] = p.slots[j]
+			i = j
 		}
-		p.empty(i)
-		p.move(j, p, i)
-		i = j
 	}
-	p.empty(i)
-}
-
-func (p *page[T]) empty(i int) {
-	p.n--
 	p.slots[i] = place[T]{}
-	p.setMore(i, slot[T]{})
+	p.n--
 }

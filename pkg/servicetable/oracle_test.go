@@ -10,8 +10,8 @@ import (
 )
 
 // play runs a script against a table and its slow twin. A step is five bytes:
-// what to do, a prefix length and three bytes that make up the ID; few values
-// of each make prefixes nest and collide.
+// what to do, a prefix length and three bytes that make up the ID, or that of a
+// name; few values of each make prefixes nest and collide.
 func play(script []byte) error {
 	var fast Table[int]
 	var slow slowTable
@@ -23,6 +23,9 @@ func play(script []byte) error {
 		var id sal.ServiceID
 		for i := range id {
 			id[i] = script[2+i*3/len(id)]
+		}
+		if op&0x80 != 0 {
+			id[0] = named
 		}
 		switch p := (sal.Prefix{ID: id, Bits: min(bits, 256)}); op % 4 {
 		case 0, 1:
