@@ -27,7 +27,7 @@ func (n *Node) run(g *waking) {
 		call.Service = g.name.String()
 	}
 	n.log.Debug("a hook runs", "service", call.Service, "hook", g.key.rule.Hook.String())
-	said, err := g.key.rule.Hook.run(ctx, call)
+	said, err := g.key.rule.Hook.run(resolver.WithoutHooks(ctx), call) // it must not wait for itself
 	if err == nil {
 		err = n.learn(g, said)
 	}
@@ -55,11 +55,13 @@ func (n *Node) run(g *waking) {
 	}
 }
 
-// learn adds rules for the instances that a hook names.
+// learn adds rules for the instances that a hook names, in place of those that it
+// named before.
 func (n *Node) learn(g *waking, said hook.Answer) error {
+	old := n.saidBy(g.key)
 	for _, addr := range said.Forward {
 		p := sal.Prefix{ID: g.key.service, Bits: wholeName}
-		r := &rule{name: g.name, Rule: Rule{Service: g.name.String(), Action: servicetable.Forward, Expires: time.Now().Add(said.TTL)}}
+		r := &rule{name: g.name, saidBy: g.key, Rule: Rule{Service: g.name.String(), Action: servicetable.Forward, Expires: time.Now().Add(said.TTL)}}
 		r.Next = append(r.Next, addr)
 		if g.name.IsZero() {
 			r.Service = p.String()
@@ -71,18 +73,33 @@ func (n *Node) learn(g *waking, said hook.Answer) error {
 			return err
 		}
 	}
+	for _, id := range old {
+		n.RemoveRule(id) // or it has expired
+	}
 	return nil
+}
+
+// saidBy returns the rules that a hook's last answer made.
+func (n *Node) saidBy(key wakingKey) (ids []uint64) {
+	n.rules.mu.Lock()
+	defer n.rules.mu.Unlock()
+	for id, r := range n.rules.all {
+		if r.saidBy == key {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // wholeName is the length of the prefix of a name that is no wildcard.
 var wholeName = sal.MustParseName("svc:serval").Prefix().Bits
 
-// appears waits until the service table leads to an instance, or a dial has
-// found one elsewhere.
+// appears waits until a dial that waits has found an instance or, if none does,
+// until the service table leads to one.
 func (n *Node) appears(ctx context.Context, g *waking) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for n.delayed(g.key.service) == g.key.rule {
+	for g.dials.Load() > 0 || n.delayed(g.key.service) == g.key.rule {
 		select {
 		case <-tick.C:
 		case <-g.seen:
@@ -132,7 +149,7 @@ func (n *Node) hold(a *answer, syn *sal.SYN, no sal.RefuseCode) (held bool, code
 	w := &n.waker
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	g, err := w.begin(wakingKey{r, syn.Service.WithKey(0)}, name, time.Now(), n.run)
+	g, err := w.begin(wakingKey{r, syn.Service.WithKey(0)}, name, false, time.Now(), n.run)
 	switch {
 	case err == nil && w.hold(g, a, syn.Flow):
 		return true, 0
@@ -149,11 +166,12 @@ func (n *Node) hold(a *answer, syn *sal.SYN, no sal.RefuseCode) (held bool, code
 func (n *Node) awaken(ctx context.Context, r *rule, name sal.Name, look func() bool) error {
 	w := &n.waker
 	w.mu.Lock()
-	g, err := w.begin(wakingKey{r, name.ServiceID()}, name, time.Now(), n.run)
+	g, err := w.begin(wakingKey{r, name.ServiceID()}, name, true, time.Now(), n.run)
 	w.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	defer g.dials.Add(-1)
 	select {
 	case <-g.ran:
 	case <-ctx.Done():

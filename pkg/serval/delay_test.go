@@ -195,14 +195,14 @@ func TestWakerBounds(t *testing.T) {
 	run := func(*waking) {}
 	key := func(i int) wakingKey { return wakingKey{r, sal.ServiceID{1, byte(i)}} }
 	for i := range maxWakings {
-		if _, err := w.begin(key(i), sal.Name{}, now, run); err != nil {
+		if _, err := w.begin(key(i), sal.Name{}, false, now, run); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.begin(key(maxWakings), sal.Name{}, now, run); !errors.Is(err, ErrRefused) {
+	if _, err := w.begin(key(maxWakings), sal.Name{}, false, now, run); !errors.Is(err, ErrRefused) {
 		t.Errorf("one too many: %v", err)
 	}
-	g, err := w.begin(key(0), sal.Name{}, now, run)
+	g, err := w.begin(key(0), sal.Name{}, false, now, run)
 	if err != nil || g != w.wakings[key(0)] {
 		t.Errorf("who joins: %v", err)
 	}
@@ -227,7 +227,7 @@ func TestWakerPauses(t *testing.T) {
 	begin := func(now time.Time) (*waking, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return w.begin(wakingKey{rule: &theRule}, sal.Name{}, now, run)
+		return w.begin(wakingKey{rule: &theRule}, sal.Name{}, false, now, run)
 	}
 	for _, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
 		g, err := begin(now)
@@ -250,6 +250,42 @@ func TestWakerPauses(t *testing.T) {
 }
 
 var theRule rule
+
+// A hook that dials what it is to start does not wait for itself.
+func TestHookDialsItsService(t *testing.T) {
+	n := startNode(t, Config{})
+	said := make(chan error, 1)
+	addRule(t, n, Rule{Service: "svc:web", Action: servicetable.Delay, Hook: Hook{Call: func(ctx context.Context, service string) ([]netip.AddrPort, time.Duration, error) {
+		_, err := n.DialConn(ctx, "", service)
+		said <- err
+		return nil, 0, errors.New("no room")
+	}}})
+	if _, err := n.Dial("svc:web"); !errors.Is(err, ErrNoService) || !strings.Contains(err.Error(), "no room") {
+		t.Error(err)
+	}
+	if err := <-said; !errors.Is(err, ErrNoService) {
+		t.Error("the hook's dial:", err)
+	}
+}
+
+// The only instance has crashed: the dial that finds out has another started,
+// which takes the place of the first.
+func TestDialAwakensAgain(t *testing.T) {
+	c := newCluster(t)
+	_, at := serveName(t, c, "svc:web")
+	client := startNode(t, Config{Identity: c.join(t, "client")})
+	answers := make(chan netip.AddrPort, 2)
+	answers <- netip.MustParseAddrPort("127.0.0.1:1") // nobody is there
+	answers <- at
+	s := &starter{start: func(string) ([]netip.AddrPort, error) { return []netip.AddrPort{<-answers}, nil }}
+	addRule(t, client, s.rule("svc:web"))
+	if got := says(t, client, "svc:web"); got != "svc:web" || s.runs.Load() != 2 {
+		t.Errorf("%q after %d runs", got, s.runs.Load())
+	}
+	if rules := client.Rules(); len(rules) != 2 {
+		t.Errorf("rules %+v", rules)
+	}
+}
 
 // A dial of the node that has the rule: the instance makes itself known, or the
 // hook says where it is.

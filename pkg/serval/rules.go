@@ -64,6 +64,7 @@ type rules struct {
 type rule struct {
 	Rule
 	name    sal.Name
+	saidBy  wakingKey                    // whose hook named it, or zero
 	entries []*servicetable.Rule[target] // one for each of Keys
 	end     *time.Timer                  // nil if it never expires
 }

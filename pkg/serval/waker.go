@@ -3,6 +3,7 @@ package serval
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/pkg/sal"
@@ -55,6 +56,8 @@ type waking struct {
 	err    error         // if it will not be; to be read after that
 	seen   chan struct{} // gets one when a dial has found an instance
 
+	dials atomic.Int32 // that wait
+
 	held []heldSYN // guarded by waker.mu
 }
 
@@ -86,9 +89,14 @@ func (w *waker) close() {
 }
 
 // begin returns the waking of a service that is under way, or a new one, which
-// run is called for. The caller holds mu.
-func (w *waker) begin(key wakingKey, name sal.Name, now time.Time, run func(*waking)) (*waking, error) {
+// run is called for. If it is for a dial, that counts. The caller holds mu.
+func (w *waker) begin(key wakingKey, name sal.Name, dial bool, now time.Time, run func(*waking)) (*waking, error) {
+	dials := int32(0)
+	if dial {
+		dials = 1
+	}
 	if g := w.wakings[key]; g != nil {
+		g.dials.Add(dials)
 		return g, nil
 	}
 	back := w.setbacks[key]
@@ -102,6 +110,7 @@ func (w *waker) begin(key wakingKey, name sal.Name, now time.Time, run func(*wak
 	}
 	g := &waking{key: key, name: name, until: now.Add(key.rule.Hook.timeout()),
 		ran: make(chan struct{}), over: make(chan struct{}), seen: make(chan struct{}, 1)}
+	g.dials.Add(dials)
 	w.wakings[key] = g
 	w.runs.Go(func() { run(g) })
 	return g, nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,10 +14,16 @@ import (
 // Rules of a running servald, given by its command, and what becomes of dials.
 func TestRulesOfServald(t *testing.T) {
 	r := newReal(t)
-	if _, errs, code := r.run("", "init", "--seed", "127.0.0.1:1"); code != exitOK {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := free.Addr().String()
+	free.Close()
+	if _, errs, code := r.run("", "init", "--seed", seed); code != exitOK {
 		t.Fatal(errs)
 	}
-	if line := r.start("run", "--gossip", "127.0.0.1"); !strings.HasPrefix(line, "ready") {
+	if line := r.start("run"); !strings.HasPrefix(line, "ready") {
 		t.Fatal(line)
 	}
 	r.start("serve", "svc:up", "--", "tr", "a-z", "A-Z")
