@@ -43,11 +43,11 @@ func TestMain(m *testing.M) {
 func TestThreeSubnets(t *testing.T) {
 	for name, test := range map[string]struct {
 		nat      lab.NAT
-		returned string // answers that may go back through the router
+		returned int // answers that go back through the router at least
 	}{
-		"no NAT":      {lab.NoNAT, "01"}, // one if the machine is so busy that OPEN takes 10 ms
-		"PortKeeping": {lab.PortKeeping, "1"},
-		"Symmetric":   {lab.SymmetricNAT, "1"},
+		"no NAT":      {lab.NoNAT, 0},
+		"PortKeeping": {lab.PortKeeping, 1},
+		"Symmetric":   {lab.SymmetricNAT, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := lab.NewPaths(lab.Topology{Paths: []lab.Path{{NAT: test.nat}}, Third: true})
@@ -69,10 +69,12 @@ func TestThreeSubnets(t *testing.T) {
 			}
 			client.line(t) // the data is there and back
 			router.in.Close()
-			var forwarded, returned string
+			var forwarded, returned int
 			fmt.Sscan(router.line(t), &forwarded, &returned)
-			if forwarded != "1" || !strings.Contains(test.returned, returned) {
-				t.Errorf("the router forwarded %s SYNs and sent %s answers back, want 1 and %s", forwarded, returned, test.returned)
+			t.Logf("the router forwarded %d SYNs and sent %d answers back", forwarded, returned)
+			const most = 5 // one, but on a busy machine some are repeated
+			if forwarded < 1 || forwarded > most || returned < test.returned || returned > most {
+				t.Errorf("the router forwarded %d SYNs and sent %d answers back, want 1 and %d", forwarded, returned, test.returned)
 			}
 			server.in.Close()
 		})
