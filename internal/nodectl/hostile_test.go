@@ -272,6 +272,9 @@ func FuzzRequests(f *testing.F) {
 	f.Add([]byte(`{"selection":{"conn":"a","flow":3,"service":"svc:web","interface":"eth0"},"to":{"addr":"fe80::1%eth0"}}`))
 	f.Add([]byte(`{"selection":{"service":"svc:shop/*"},"policy":"pinned:eth0"}`))
 	f.Add([]byte(`{"what":"10.0.0.1"}`))
+	f.Add([]byte(`{"service":"svc:web","action":"DELAY","hook":{"command":["a","b"]},"timeout_s":1,"ttl_s":1e9,"keys":["8/1"],"next":["[::1]:1"]}`))
+	f.Add([]byte(`{"service":"svc:web","weight":3,"priority":-3,"balance":"hash","keys":["0/2"]}`))
+	f.Add([]byte(`{"service":"svc:web","key":"k","balance":"nearest"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if m, err := decode[migrateRequest](b); err == nil {
 			again[migrateRequest](t, m)
@@ -287,6 +290,24 @@ func FuzzRequests(f *testing.F) {
 		}
 		if d, err := decode[drainRequest](b); err == nil {
 			again[drainRequest](t, d)
+		}
+		if r, err := decode[Rule](b); err == nil {
+			again[Rule](t, r)
+			if r.Action == Delay && r.Hook == nil {
+				t.Fatalf("%q delays without a hook", b)
+			}
+		}
+		if s, err := decode[RuleSelection](b); err == nil {
+			again[RuleSelection](t, s)
+		}
+		if s, err := decode[Setting](b); err == nil {
+			again[Setting](t, s)
+		}
+		if s, err := decode[serviceRequest](b); err == nil {
+			again[serviceRequest](t, s)
+		}
+		if q, err := decode[Question](b); err == nil {
+			again[Question](t, q)
 		}
 	})
 }
