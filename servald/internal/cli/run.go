@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/servald/internal/daemon"
 	"github.com/serval-net/serval/servald/internal/notify"
 )
@@ -15,6 +16,7 @@ import (
 func (a *App) runCommand() *cobra.Command {
 	var gossip, advertise, rendezvous, forward string
 	var above, aggregate []string
+	var limits resolver.Limits
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Keep this host in the cluster: gossip and control socket",
@@ -32,7 +34,7 @@ The socket speaks HTTP and JSON:
 			if err != nil {
 				return err
 			}
-			cfg.Above, cfg.Aggregate = above, aggregate
+			cfg.Above, cfg.Aggregate, cfg.Limits = above, aggregate, limits
 			if forward != "" {
 				if cfg.Forward, err = parseAddr(forward); err != nil {
 					return err
@@ -54,6 +56,8 @@ The socket speaks HTTP and JSON:
 	cmd.Flags().StringVar(&forward, "forward", "", "UDP `address`[:port] where this host forwards first packets, as a service router (default it does not)")
 	cmd.Flags().StringSliceVar(&above, "above", nil, "gossip `addresses` of a wider domain of the cluster, to whose services it forwards too")
 	cmd.Flags().StringSliceVar(&aggregate, "aggregate", nil, "`names`, such as svc:shop/*, that this host forwards for all of the wider domain")
+	cmd.Flags().IntVar(&limits.Records, "records", resolver.MaxRecords, "the most `registrations` of the whole cluster to hold, about 1,100 bytes each; the same on all hosts")
+	cmd.Flags().IntVar(&limits.PerNode, "records-per-node", resolver.MaxRecordsPerNode, "the most `registrations` of one node")
 	return cmd
 }
 

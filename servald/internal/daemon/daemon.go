@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/resolver/control"
 	"github.com/serval-net/serval/pkg/resolver/gossip"
 )
@@ -44,6 +45,9 @@ type Config struct {
 	Above     []string
 	Aggregate []string
 
+	// Limits are how many records this host holds; zero fields are the defaults.
+	Limits resolver.Limits
+
 	// Remember stores gossip addresses of the other members, for Seeds of the next
 	// start; nil forgets them.
 	Remember func(peers []string) error
@@ -67,7 +71,7 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 	}
 	defer ln.Close()
 	g, err := gossip.New(gossip.Config{Identity: cfg.Identity, Bind: cfg.Gossip, Advertise: cfg.Advertise,
-		Seeds: cfg.Seeds, Logger: cfg.Logger})
+		Seeds: cfg.Seeds, Limits: cfg.Limits, Logger: cfg.Logger})
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (cfg *Config) route(n *serval.Node, g *gossip.Gossip) (stop func(), err err
 	if len(cfg.Above) == 0 {
 		return stop, nil
 	}
-	above, err := gossip.New(gossip.Config{Identity: cfg.Identity, Seeds: cfg.Above, Logger: cfg.Logger})
+	above, err := gossip.New(gossip.Config{Identity: cfg.Identity, Seeds: cfg.Above, Limits: cfg.Limits, Logger: cfg.Logger})
 	if err != nil {
 		stop()
 		return nil, err
