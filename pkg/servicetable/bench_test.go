@@ -162,6 +162,7 @@ func BenchmarkLookupUnderUpdates(b *testing.B) {
 			took = append(took, time.Since(begin))
 		}
 	}()
+	b.ResetTimer()
 	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0)))
 	b.RunParallel(func(pb *testing.PB) {
 		for i := rand.IntN(benchRules); pb.Next(); i++ {
