@@ -62,24 +62,26 @@ func (f *forest[T]) trie(p *sal.Prefix) slot[T] {
 }
 
 // replace puts another trie in its place.
-func (f *forest[T]) replace(p *sal.Prefix, s slot[T]) {
+func (f *forest[T]) replace(by *owner, p *sal.Prefix, s slot[T]) {
 	x, bits := f.in(p)
 	if x == nil {
 		f.short = s
 		return
 	}
 	k := stemOf(&p.ID, bits/8)
-	*x = x.with(&f.key, &k, bits, s)
+	*x = x.with(&f.key, by, &k, bits, s)
 }
 
 // get returns the set of exactly the prefix p.
 func (f *forest[T]) get(p sal.Prefix) *Set[T] { return f.trie(&p).get(p) }
 
 // insert puts a set in, in place of one of the same prefix.
-func (f *forest[T]) insert(set *Set[T]) { f.replace(&set.prefix, f.trie(&set.prefix).insert(set)) }
+func (f *forest[T]) insert(by *owner, set *Set[T]) {
+	f.replace(by, &set.prefix, f.trie(&set.prefix).insert(set))
+}
 
 // remove takes the set of p out, which is in.
-func (f *forest[T]) remove(p sal.Prefix) { f.replace(&p, f.trie(&p).remove(p)) }
+func (f *forest[T]) remove(by *owner, p sal.Prefix) { f.replace(by, &p, f.trie(&p).remove(p)) }
 
 // walk calls f for every set, shorter prefixes before longer ones that they
 // contain, until f returns false.

@@ -14,9 +14,14 @@ import (
 // processor's cache, and the whole stem stands in the table. So a lookup waits
 // for memory once, and what it finds need not be compared again.
 type index[T any] struct {
-	n    int // tries
-	dirs *[dirs]*dir[T]
+	n     int // tries
+	dirs  *[dirs]*dir[T]
+	owner *owner
 }
+
+// owner is an update. What it has copied or made itself, and nobody else sees
+// yet, it changes as it likes: so many changes at once copy each part once.
+type owner struct{ _ byte }
 
 // dir is the part of an index whose hashes begin alike. It doubles when a page
 // has to be split that only one entry points to (extendible hashing), so that no
@@ -24,6 +29,7 @@ type index[T any] struct {
 type dir[T any] struct {
 	depth int // so many bits of the hash are looked at
 	pages []*page[T]
+	owner *owner
 }
 
 // page is a small hash table with linear probing.
@@ -31,6 +37,7 @@ type page[T any] struct {
 	slots [slots]place[T] // first, so that none lies across two lines of the cache
 	n     int             // slots in use
 	depth int             // so many bits of the hash are equal
+	owner *owner
 }
 
 // place is where a trie is: one line of the cache has two.

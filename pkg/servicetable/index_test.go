@@ -17,6 +17,11 @@ func TestStems(t *testing.T) {
 	}
 }
 
+func (f *forest[T]) sets() (all []*Set[T]) {
+	f.walk(func(set *Set[T]) bool { all = append(all, set); return true })
+	return all
+}
+
 // TestManyNames fills pages until they are split, with keys below some of the
 // names, and empties them again; all the while every rule must be found, those of
 // shorter prefixes behind it, and what was removed not.
@@ -94,11 +99,39 @@ func TestManyNames(t *testing.T) {
 	if depth == 0 {
 		t.Error("no page was split")
 	}
-	for range 2 {
-		for range n {
-			toggle(r.IntN(n))
+	for range n {
+		toggle(r.IntN(n))
+	}
+	check()
+	// All that is there for all that is not, in one step, of which one who reads
+	// the table as it was sees nothing.
+	before := table.current.Load()
+	was := fmt.Sprint(before.rules, len(before.sets()))
+	var add, remove []*Rule[int]
+	for i, rule := range rules {
+		if in[i] = !in[i]; in[i] {
+			add = append(add, rule)
+		} else {
+			remove = append(remove, rule)
 		}
-		check()
+	}
+	if err := table.Update(add, remove); err != nil {
+		t.Fatal(err)
+	}
+	count += len(add) - len(remove)
+	check()
+	for _, rule := range remove {
+		if set := before.get(rule.Prefix); set == nil || set.Rules()[0] != rule {
+			t.Fatalf("the table as it was has lost rule %d", rule.Target)
+		}
+	}
+	for _, rule := range add {
+		if before.get(rule.Prefix) != nil {
+			t.Fatalf("the table as it was has got rule %d", rule.Target)
+		}
+	}
+	if got := fmt.Sprint(before.rules, len(before.sets())); got != was {
+		t.Fatalf("the table as it was has %s rules and sets, had %s", got, was)
 	}
 	for i := range rules {
 		if in[i] {

@@ -1,16 +1,27 @@
 package servicetable
 
-// with returns an index in which the trie of a stem of so many bits is s.
-func (x index[T]) with(key *secret, k *stem, bits int, s slot[T]) index[T] {
+import "slices"
+
+// with returns an index in which the trie of a stem of so many bits is s. The one
+// before stays as it is, unless the same update by has made it.
+func (x index[T]) with(key *secret, by *owner, k *stem, bits int, s slot[T]) index[T] {
 	h := key.hash(k)
-	var dirs [dirs]*dir[T]
-	if x.dirs != nil {
-		dirs = *x.dirs
+	switch {
+	case x.dirs == nil:
+		x.dirs = new([dirs]*dir[T])
+	case x.owner != by:
+		copied := *x.dirs
+		x.dirs = &copied
 	}
-	d := &dir[T]{pages: []*page[T]{new(page[T])}}
-	if old := dirs[h.dir()]; old != nil {
-		*d = *old
+	x.owner = by
+	d := x.dirs[h.dir()]
+	switch {
+	case d == nil:
+		d = &dir[T]{pages: []*page[T]{{owner: by}}, owner: by}
+	case d.owner != by:
+		d = &dir[T]{depth: d.depth, pages: slices.Clone(d.pages), owner: by}
 	}
+	x.dirs[h.dir()] = d
 	p := d.change(key, h, s != slot[T]{})
 	i := h.home()
 	for p.slots[i].p != nil && !p.slots[i].is(k) {
@@ -31,45 +42,44 @@ func (x index[T]) with(key *secret, k *stem, bits int, s slot[T]) index[T] {
 	if x.n == 0 {
 		return index[T]{}
 	}
-	dirs[h.dir()] = d
-	x.dirs = &dirs
 	return x
 }
 
-// change returns the page for a hash, as a copy that may be changed in a copy of
-// the pages of d, which is one itself. If something may be added, there is room.
+// change returns the page for a hash, a copy if need be, in the directory of an
+// update. If something may be added, there is room.
 func (d *dir[T]) change(key *secret, h hash, adds bool) *page[T] {
 	for {
-		at := d.at(h)
-		p := d.pages[at]
+		p := d.pages[d.at(h)]
 		if !adds || p.n < full {
+			if p.owner == d.owner {
+				return p
+			}
 			copied := *p
-			d.replace(p, at, &copied, &copied)
+			copied.owner = d.owner
+			d.replace(h, p.depth, &copied, &copied)
 			return &copied
 		}
 		if p.depth == d.depth {
 			if d.depth == maxDepth {
 				panic("servicetable: too many hashes are alike")
 			}
-			d.pages = append(d.pages[:len(d.pages):len(d.pages)], d.pages...)
+			d.pages = append(d.pages, d.pages...)
 			d.depth++
 		}
 		low, high := p.split(key)
-		d.replace(p, at, low, high)
+		low.owner, high.owner = d.owner, d.owner
+		d.replace(h, p.depth, low, high)
 	}
 }
 
-// replace puts low and high, or one page twice, where old was, of which at is one
-// place.
-func (d *dir[T]) replace(old *page[T], at int, low, high *page[T]) {
-	pages := make([]*page[T], len(d.pages))
-	copy(pages, d.pages)
-	for i := at & (1<<old.depth - 1); i < len(pages); i += 1 << old.depth {
-		if pages[i] = low; i>>old.depth&1 == 1 {
-			pages[i] = high
+// replace puts low and high, or one page twice, where the page for a hash was,
+// which had the depth given.
+func (d *dir[T]) replace(h hash, depth int, low, high *page[T]) {
+	for i := d.at(h) & (1<<depth - 1); i < len(d.pages); i += 1 << depth {
+		if d.pages[i] = low; i>>depth&1 == 1 {
+			d.pages[i] = high
 		}
 	}
-	d.pages = pages
 }
 
 // split returns two pages with what is in p.

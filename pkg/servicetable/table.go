@@ -64,6 +64,7 @@ func (t *Table[T]) update(add, remove []*Rule[T]) error {
 	} else {
 		next.key = newSecret()
 	}
+	by := new(owner)
 	for _, r := range remove {
 		p := r.Prefix.Masked()
 		set, ok := next.get(p).without(r)
@@ -71,9 +72,9 @@ func (t *Table[T]) update(add, remove []*Rule[T]) error {
 		case !ok:
 			continue
 		case set == nil:
-			next.remove(p)
+			next.remove(by, p)
 		default:
-			next.insert(set)
+			next.insert(by, set)
 		}
 		next.rules--
 	}
@@ -82,7 +83,7 @@ func (t *Table[T]) update(add, remove []*Rule[T]) error {
 		if !ok {
 			return fmt.Errorf("servicetable: this %v rule for %v is in the table already; add each rule once", r.Action, r.Prefix)
 		}
-		next.insert(set)
+		next.insert(by, set)
 		next.rules++
 	}
 	t.current.Store(&next)
