@@ -206,15 +206,30 @@ func (n *Node) rouse(ctx context.Context, name sal.Name, w choice) ([]resolver.C
 	if delay == nil || resolver.HooksOff(ctx) {
 		return found, err
 	}
+	var ran time.Time
 	herr := n.awaken(ctx, delay, name, func() bool {
 		var again *rule
 		found, again, err = n.known(ctx, name, w)
-		return again == nil && err == nil
+		if ran.IsZero() {
+			ran = time.Now()
+		}
+		return err == nil && (again == nil || delay.hasSome(found) && time.Since(ran) > revival)
 	})
 	if herr == nil || len(found) > 0 { // there may be more under a shorter prefix
 		return found, err
 	}
 	return nil, herr
+}
+
+// revival is how long a dial waits, when a hook has run, for better instances than
+// those that did not answer. They may be well, or the hook has made them so.
+const revival = time.Second
+
+// hasSome reports whether instances are known under the rule's prefix or a longer
+// one.
+func (r *rule) hasSome(found []resolver.Candidate) bool {
+	bits := int(min(r.entries[0].Prefix.Bits, wholeName))
+	return slices.ContainsFunc(found, func(c resolver.Candidate) bool { return c.Bits >= bits })
 }
 
 // countDial notes that rules were used for a dial: those of the longest prefix.

@@ -287,6 +287,22 @@ func TestDialAwakensAgain(t *testing.T) {
 	}
 }
 
+// An instance that is said not to answer is well: the hook runs to no purpose, and
+// the dial goes there all the same.
+func TestDialTriesTheEjected(t *testing.T) {
+	c := newCluster(t)
+	_, at := serveName(t, c, "svc:web")
+	known := &book{}
+	known.add("svc:web", at)
+	known.list[0].Suspect = true
+	client := startNode(t, Config{Identity: c.join(t, "client"), Resolver: known})
+	s := &starter{start: func(string) ([]netip.AddrPort, error) { return nil, nil }}
+	addRule(t, client, s.rule("svc:*"))
+	if got := says(t, client, "svc:web"); got != "svc:web" || s.runs.Load() != 1 {
+		t.Errorf("%q after %d runs", got, s.runs.Load())
+	}
+}
+
 // A dial of the node that has the rule: the instance makes itself known, or the
 // hook says where it is.
 func TestDialAwakens(t *testing.T) {

@@ -196,7 +196,11 @@ func (e *explaining) candidates(all []resolver.Verdict) {
 			in++
 		}
 		if i < maxExplained {
-			e.Candidates = append(e.Candidates, candidateOf(v))
+			c := candidateOf(v)
+			if v.Excluded == resolver.Unreachable && len(e.node.cfg.Listen) > 0 {
+				c.Reason = "its addresses cannot be reached from where this process listens; another process may reach them"
+			}
+			e.Candidates = append(e.Candidates, c)
 		}
 	}
 	e.step(nodectl.StepResolver, "%d candidates are known by rules and %d by registration; %d of them can be asked", rules, len(all)-rules, in)
