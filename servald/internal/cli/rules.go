@@ -22,7 +22,7 @@ import (
 func (a *App) rulesCommand() *cobra.Command {
 	var pid int
 	cmd := &cobra.Command{
-		Use:   "rules (list|add|del)",
+		Use:   "rules (list|add|del|load)",
 		Short: "Say what becomes of dials for some services: forward, delay or drop them",
 		Long: `rules are what the running servald does about dials of this host's programs, and about
 first packets that reach it, for a service or a subtree of them:
@@ -43,11 +43,11 @@ what it knows under a longer one. Rules last until servald ends, or for --ttl.
   servald rules list
   servald rules del svc:web`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return usageError{errors.New("say what to do: list, add or del")}
+			return usageError{errors.New("say what to do: list, add, del or load")}
 		},
 	}
 	cmd.PersistentFlags().IntVar(&pid, "pid", 0, "process whose rules are meant (default the running servald)")
-	cmd.AddCommand(a.rulesListCommand(&pid), a.rulesAddCommand(&pid), a.rulesDelCommand(&pid))
+	cmd.AddCommand(a.rulesListCommand(&pid), a.rulesAddCommand(&pid), a.rulesDelCommand(&pid), a.rulesLoadCommand(&pid))
 	return cmd
 }
 

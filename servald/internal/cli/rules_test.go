@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -98,6 +100,35 @@ func TestRulesDel(t *testing.T) {
 	f.count = 0
 	if out, errs, code := h.servald("rules", "del", "svc:web", "--pid", pid); out != "" || code != exitFailure || !strings.Contains(errs, "no rule for exactly svc:web") {
 		t.Errorf("a rule that is not there: %q, %q, code %d", out, errs, code)
+	}
+}
+
+// What list --json prints, load adds.
+func TestRulesLoad(t *testing.T) {
+	h, f, pid := ruledHost(t)
+	printed, _, _ := h.servald("rules", "list", "--pid", pid, "--json")
+	file := filepath.Join(t.TempDir(), "rules")
+	if err := os.WriteFile(file, []byte(printed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.said()
+	out, errs, code := h.servald("rules", "load", file, "--pid", pid)
+	if got := f.said(); out != "added 3 rules\n" || code != 0 || strings.Count(got, "add ") != 3 || strings.Contains(got, `"id"`) || !strings.Contains(got, `"ttl_s":90`) {
+		t.Errorf("%q, %s, code %d; asked %s", out, errs, code, got)
+	}
+	for _, bad := range []string{"hello", `{"service":"svc:web"}`, printed + `{"service":"svc:web","action":"DROP","unknown":1}`} {
+		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, errs, code := h.servald("rules", "load", file, "--pid", pid); code != exitUsage || !strings.Contains(errs, "rule") {
+			t.Errorf("%q: %s, code %d", bad, errs, code)
+		}
+	}
+	if _, _, code := h.servald("rules", "load", "/no/such/file", "--pid", pid); code != exitFailure {
+		t.Errorf("no file: code %d", code)
+	}
+	if got := f.said(); got != "" {
+		t.Errorf("asked %s", got)
 	}
 }
 
