@@ -12,31 +12,13 @@ results=${1:-out/services.jsonl}
 
 . scripts/table.sh
 awk -v machine="$machine" "$awk_common"'
-BEGIN {
-	columns = split("serval nginx haproxy tcp", systems, " ")
-	row("lpm-1m-ns", "longest-prefix lookup, a million rules", "<= 250")
-	row("lpm-1m-allocs", "... allocations", "0")
-	row("lpm-update-us", "... update", "<= 50")
-	row("first-packets-per-s", "first packets forwarded on one core, many sources", ">= 250000")
-	row("first-packets-train-per-s", "... in trains", ">= 400000")
-	row("router-dial-extra-ms", "dial through a router, beyond a direct one", "")
-	row("rolling-restart-failed", "rolling restart of five replicas: requests failed", "0")
-	row("rolling-restart-asked", "... of", "")
-	row("rolling-restart-p999-ms", "... 99.9 % of requests within", "")
-	row("kill-failed-elsewhere", "one of five killed: requests failed elsewhere", "0")
-	row("kill-failed", "... on the one killed", "")
-	row("dial-after-kill-p50-ms", "... dial and request afterwards, median", "")
-	row("dial-after-kill-p999-ms", "... 99.9 % within", "<= 300")
-	row("http-lb-rps", "short requests, connections kept", "")
-	row("http-lb-p50-us", "... median", "")
-	row("http-lb-p99-us", "... 99 % within", "")
-	row("http-lb-fresh-rps", "short requests, a connection for each", "")
-	row("http-lb-fresh-p50-us", "... median", "")
-	row("http-lb-fresh-p99-us", "... 99 % within", "")
-}
-END {
+# table prints rows from to with the columns of the systems in names.
+function table(names, from, to,   r, c, name, line, at, cell, any) {
+	for (r = from; r <= to; r++) any = any || order[r] in unit
+	if (!any) return
+	columns = split(names, systems, " ")
 	head("| Case | Unit | Target |", "|---|---|---|")
-	for (r = 1; r <= rows; r++) {
+	for (r = from; r <= to; r++) {
 		name = order[r]
 		if (!(name in unit)) continue
 		line = "| " labels[name] " | " unit[name] " | " targets[name] " |"
@@ -48,5 +30,47 @@ END {
 		}
 		print line
 	}
-	print "\nMedians of up to " runs " runs, in brackets the range. " machine "."
+	print ""
+}
+BEGIN {
+	row("lpm-1m-ns", "longest-prefix lookup, a million rules", "<= 250")
+	row("lpm-1m-allocs", "... allocations", "0")
+	row("lpm-update-us", "... update", "<= 50")
+	row("router-dial-ms", "dial through a router over loopback, median", "")
+	row("router-dial-extra-ms", "... beyond a direct one", "")
+	row("rolling-restart-failed", "rolling restart of five replicas: requests failed", "0")
+	row("rolling-restart-asked", "... of", "")
+	row("rolling-restart-p999-ms", "... 99.9 % of requests within", "")
+	row("kill-failed-elsewhere", "one of five killed: requests failed elsewhere", "0")
+	row("kill-failed", "... in all", "")
+	row("dial-after-kill-p50-ms", "... dial and request afterwards, median", "")
+	row("dial-after-kill-p999-ms", "... 99.9 % within", "<= 300")
+	row("http-lb-rps", "short requests, connections kept", "")
+	row("http-lb-p50-us", "... median", "")
+	row("http-lb-p99-us", "... 99 % within", "")
+	row("http-lb-fresh-rps", "short requests, a connection for each", "")
+	row("http-lb-fresh-p50-us", "... median", "")
+	row("http-lb-fresh-p99-us", "... 99 % within", "")
+	web = rows
+	row("first-packets-per-s", "first packets forwarded on one core, many sources", ">= 250000")
+	row("first-packets-train-per-s", "... in trains", ">= 400000")
+	forwarding = rows
+	row("fault-blackhole-failed", "half the instances black-holed: requests failed", "0")
+	row("fault-blackhole-p50-ms", "... median", "")
+	row("fault-blackhole-p999-ms", "... 99.9 % within", "")
+	row("fault-blackhole-return-s", "... all in use again after they wake up", "")
+	row("fault-partition-failed", "gossip cut: requests failed", "0")
+	row("fault-partition-p999-ms", "... 99.9 % within", "")
+	row("fault-partition-heal-ms", "... who joined is known after it heals", "")
+	row("fault-router-killed-failed", "one of two routers killed: requests failed", "0")
+	row("fault-router-killed-p999-ms", "... 99.9 % within", "")
+	row("fault-skew-failed", "half the clocks off by 110 s: requests failed", "0")
+	row("fault-skew-p999-ms", "... 99.9 % within", "")
+	row("fault-skew-share", "... share of those instances", "")
+}
+END {
+	table("serval nginx haproxy tcp", 1, web)
+	table("serval udp udp-gathered", web + 1, forwarding)
+	table("serval calm", forwarding + 1, rows)
+	print "Medians of up to " runs " runs, in brackets the range. " machine "."
 }' "$results"
