@@ -120,7 +120,7 @@ func TestRouterLateBinding(t *testing.T) {
 		forward(t, router, "svc:echo", at(3))
 		for i := range 4 { // who serve nothing, and are likelier
 			l.node(4 + i)
-			forward(t, router, "svc:echo", at(4+i)).Weight = 1000
+			forwardBy(t, router, "svc:echo", 1000, at(4+i))
 		}
 		for range 3 {
 			must(t, exchange(l.dial(client, "svc:echo"), 1000))
@@ -132,7 +132,7 @@ func TestRouterLateBinding(t *testing.T) {
 		router, server := l.nodeWith(Config{Forward: true}, ip(2)), l.hidden(3)
 		l.echo(server, "svc:echo")
 		l.add("svc:echo", at(2))
-		forward(t, router, "svc:echo", at(3))
+		forwardBy(t, router, "svc:echo", 3, at(3))
 		forward(t, router, "svc:echo", nowhere)
 		for range 8 {
 			must(t, exchange(l.dial(client, "svc:echo"), 1000))
@@ -147,7 +147,7 @@ func TestRouterLateBinding(t *testing.T) {
 		l.add("svc:echo", at(11))
 		forward(t, first, "svc:echo", at(2))
 		forward(t, router, "svc:echo", at(3))
-		forward(t, router, "svc:echo", at(4)).Weight = 1000
+		forwardBy(t, router, "svc:echo", 1000, at(4))
 		must(t, exchange(l.dial(client, "svc:echo"), 1000))
 	})
 	t.Run("AllRefuse", func(t *testing.T) {

@@ -18,7 +18,13 @@ func at(n int) netip.AddrPort { return netip.AddrPortFrom(ip(n), 7000) }
 // forward makes a node send first packets for a service on.
 func forward(t testing.TB, n *Node, service string, to ...netip.AddrPort) *servicetable.Rule[target] {
 	t.Helper()
-	r := &servicetable.Rule[target]{Prefix: sal.MustParseName(service).Prefix(), Action: servicetable.Forward, Target: target{addrs: to, memo: new(hopMemo)}}
+	return forwardBy(t, n, service, 1, to...)
+}
+
+// forwardBy is forward with a weight.
+func forwardBy(t testing.TB, n *Node, service string, weight uint32, to ...netip.AddrPort) *servicetable.Rule[target] {
+	t.Helper()
+	r := &servicetable.Rule[target]{Prefix: sal.MustParseName(service).Prefix(), Action: servicetable.Forward, Weight: weight, Target: target{addrs: to, memo: new(hopMemo)}}
 	must(t, n.services.Add(r))
 	return r
 }
@@ -90,13 +96,15 @@ func TestRouter(t *testing.T) {
 		t.Errorf("connected to %v at %v", got, got.Underlay)
 	}
 	must(t, exchange(c, 1<<20))
-	if got := r.touching(at(2)); !slices.Equal(got, []sal.Type{sal.TypeSYN, sal.TypeSYN}) {
+	// A SYN in and out, and where the OPEN takes longer than 10 ms, the SYN-ACK.
+	if got := r.touching(at(2)); !slices.Equal(got, []sal.Type{sal.TypeSYN, sal.TypeSYN}) &&
+		!slices.Equal(got, []sal.Type{sal.TypeSYN, sal.TypeSYN, sal.TypeDatagram, sal.TypeDatagram}) {
 		t.Errorf("the router had to do with %v, want two SYNs: in and out", got)
 	}
 	if n, size := rule.Counted(); n != 1 || size == 0 {
 		t.Errorf("the rule counted %d packets, %d bytes", n, size)
 	}
-	if s := router.Stats(); s.Flows != 0 || s.Forwarded != 1 || s.Returned != 0 {
+	if s := router.Stats(); s.Flows != 0 || s.Forwarded != 1 || s.Returned > 1 {
 		t.Errorf("the router keeps %d flows, forwarded %d SYNs, returned %d answers", s.Flows, s.Forwarded, s.Returned)
 	}
 }
