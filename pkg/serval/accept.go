@@ -185,7 +185,7 @@ func (n *Node) demux(a *answer, syn *sal.SYN) (*Listener, sal.Refuse) {
 	for set := range n.services.Matches(syn.Service) {
 		for _, r := range set.Rules() {
 			switch {
-			case r.Action == servicetable.Forward, r.Action == servicetable.Delay && a.passed:
+			case r.Action == servicetable.Forward, r.Action == servicetable.Delay && (a.passed || !n.holds(r.Target.rule)):
 				continue
 			case r.Action == servicetable.Delay:
 				return nil, no // see hold

@@ -118,7 +118,9 @@ func (n *Node) delayed(id sal.ServiceID) *rule {
 		for _, r := range set.Rules() {
 			switch r.Action {
 			case servicetable.Delay:
-				return r.Target.rule
+				if n.holds(r.Target.rule) {
+					return r.Target.rule
+				}
 			case servicetable.Drop, servicetable.Forward:
 				return nil
 			case servicetable.Demux:
@@ -130,6 +132,10 @@ func (n *Node) delayed(id sal.ServiceID) *rule {
 	}
 	return nil
 }
+
+// holds reports whether a rule is for first packets: what a hook outside of this
+// program starts is elsewhere, where only a node leads them that forwards.
+func (n *Node) holds(r *rule) bool { return r != nil && (n.cfg.Forward || r.Hook.Call != nil) }
 
 // hold keeps a first packet for which there is no listener, no says why, if a
 // DELAY rule is for it. If one is but cannot keep it, code is how to refuse it.

@@ -97,6 +97,21 @@ func waitFor(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// Who does not forward starts nothing elsewhere for packets from the network.
+func TestHookNeedsForward(t *testing.T) {
+	c := newCluster(t)
+	other := startNode(t, Config{Identity: c.join(t, "other")})
+	client := startNode(t, Config{Identity: c.join(t, "client")})
+	addRule(t, client, Rule{Service: "*", Action: servicetable.Forward, Next: other.sockets.addrs()})
+	addRule(t, other, Rule{Service: "*", Action: servicetable.Delay, Hook: Hook{Command: []string{"false"}}})
+	if _, err := client.Dial("svc:web"); !errors.Is(err, ErrNoService) {
+		t.Error(err)
+	}
+	if r := other.Rules()[0]; r.Packets != 0 {
+		t.Errorf("used: %+v", r)
+	}
+}
+
 // A hook that makes this very node serve the name.
 func TestHookListens(t *testing.T) {
 	c := newCluster(t)
