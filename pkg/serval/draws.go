@@ -13,7 +13,7 @@ const (
 	// chosen among all. Those beyond that, of a busy sender, get one of the
 	// instances chosen just before, by lot: so they follow the same choice, and
 	// what a datagram costs does not grow with the number of instances.
-	drawsKept = 16
+	drawsKept = 32
 	drawsFor  = 100 * time.Millisecond
 	// drawsServices bounds the services that draws are kept of.
 	drawsServices = 1024
