@@ -196,7 +196,7 @@ func TestPolicies(t *testing.T) {
 				}
 				low, high := min(sent[0], sent[1]), max(sent[0], sent[1])
 				switch {
-				case p.Mode == Redundant && low < uint64(n)/2, p.Mode == Failover && low > uint64(n)/10,
+				case p.Mode == Redundant && low < uint64(n)/2, p.Mode == Failover && low > uint64(n)/4, // a busy machine looks silent now and then
 					p.Mode == Pinned && sent[0] > uint64(n)/10, low+high < uint64(n):
 					t.Errorf("%v sent %v%s", p, sent, describe(c))
 				}
