@@ -33,7 +33,8 @@ function table(names, from, to,   r, c, name, line, at, cell, any) {
 	print ""
 }
 BEGIN {
-	row("lpm-1m-ns", "longest-prefix lookup, a million rules", "<= 250")
+	row("lpm-1m-ns", "longest-prefix lookup among a million names", "<= 250")
+	row("lpm-1m-mixed-ns", "... among a million names, subtrees and key ranges", "<= 250")
 	row("lpm-1m-allocs", "... allocations", "0")
 	row("lpm-update-us", "... update", "<= 50")
 	row("router-dial-ms", "dial through a router over loopback, median", "")
