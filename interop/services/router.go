@@ -25,7 +25,9 @@ import (
 // forwarders are what pkg/serval's BenchmarkForward calls the systems.
 var forwarders = map[string]string{"serval": "router", "udp": "plain", "udp-gathered": "gathered"}
 
-var perSecond = regexp.MustCompile(`(\d+) SYN/s`)
+// What it prints: how many arrived in a second, which the load's core limits too,
+// and how many the forwarder's core would have forwarded in one.
+var perSecond = regexp.MustCompile(`(\d+) SYN/core-s\s+(\d+) SYN/s`)
 
 // firstPackets runs BenchmarkForward, which has processes of its own for router
 // and load, each on one core.
@@ -37,7 +39,7 @@ func firstPackets(ctx context.Context, b *bench, system string) (map[string]floa
 	}
 	defer os.Remove(program)
 	got := make(map[string]float64)
-	for row, load := range map[string]string{"first-packets-per-s": "sources", "first-packets-train-per-s": "trains"} {
+	for row, load := range map[string]string{"first-packets": "sources", "first-packets-train": "trains"} {
 		run := exec.CommandContext(ctx, program, "-test.run=^$", "-test.benchtime=3x",
 			"-test.bench=^BenchmarkForward$/^"+load+"$/^"+forwarders[system]+"$")
 		run.Dir = "pkg/serval"
@@ -46,8 +48,10 @@ func firstPackets(ctx context.Context, b *bench, system string) (map[string]floa
 		if err != nil || found == nil {
 			return nil, fmt.Errorf("BenchmarkForward: %w\n%s", err, out)
 		}
-		if got[row], err = strconv.ParseFloat(string(found[1]), 64); err != nil {
-			return nil, err
+		for i, name := range []string{row + "-per-core-s", row + "-per-s"} {
+			if got[name], err = strconv.ParseFloat(string(found[i+1]), 64); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return got, nil
