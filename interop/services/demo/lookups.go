@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	cacheKeys = 100
-	cacheRate = 300 // lookups per second
+	cacheKeys = 80
+	cacheRate = 400 // lookups per second
 )
 
 // lookedUp is what the client of the cache saw, per step.
@@ -43,7 +43,7 @@ func lookups(args []string) error {
 	if err != nil {
 		return err
 	}
-	n := int(length/step) + 1
+	n := int(length / step)
 	r := &lookedUp{Hits: make([]int, n), Misses: make([]int, n), By: make(map[string][]int)}
 	fmt.Println("begin")
 	begin := time.Now()
