@@ -17,10 +17,19 @@ func (n *Node) Drain(ctx context.Context, what string, progress func(left int)) 
 	n.sockets.refresh(n)
 	n.reconsider()
 	n.announce()
+	if err := waitUntilNone(ctx, n.drainOnce, progress); err != nil {
+		return &OpError{Op: "drain", Service: what, Err: err}
+	}
+	return nil
+}
+
+// waitUntilNone counts again and again until nothing is left or ctx ends;
+// progress, if not nil, hears of every change.
+func waitUntilNone(ctx context.Context, count func() int, progress func(left int)) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for last := -1; ; {
-		left := n.drainOnce()
+		left := count()
 		if left != last && progress != nil {
 			progress(left)
 		}
@@ -31,7 +40,7 @@ func (n *Node) Drain(ctx context.Context, what string, progress func(left int)) 
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return &OpError{Op: "drain", Service: what, Err: ctx.Err()}
+			return ctx.Err()
 		}
 	}
 }

@@ -2,6 +2,7 @@ package serval
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/internal/flowset"
@@ -44,7 +45,7 @@ func (l *Listener) Drain(ctx context.Context, progress func(left int)) error {
 		pause(ctx, farewell)
 	}
 	l.refuseIfHeld()
-	return l.retired("drain", l.waitUnused(ctx, progress))
+	return l.retired("drain", waitUntilNone(ctx, l.Connections, progress))
 }
 
 // Undrain ends Drain: the instance is registered again, unless it is suspended. If
@@ -93,47 +94,25 @@ func (l *Listener) Retired() bool {
 // Connections returns how many connections came in by this listener and are not
 // over, those that wait for Accept and those being opened included.
 func (l *Listener) Connections() int {
-	left := l.census.answered()
-	for _, k := range l.node.allLinks() {
-		if k.listener == l && !(k.closed.Load() && k.drained()) {
-			left++
-		}
-	}
-	return left
+	return l.census.answered() + len(l.accepted())
+}
+
+// accepted lists the connections that came in and are not over.
+func (l *Listener) accepted() []*link {
+	return slices.DeleteFunc(l.node.allLinks(), func(k *link) bool {
+		return k.listener != l || k.closed.Load() && k.drained()
+	})
 }
 
 // Disconnect ends the connections that came in by this listener, and returns how
 // many: what is left when Drain has waited long enough. Their peers find them
 // reset, and may dial again, which leads them elsewhere if the listener is drained.
 func (l *Listener) Disconnect() (n int) {
-	for _, k := range l.node.allLinks() {
-		if k.listener == l && !(k.closed.Load() && k.drained()) {
-			k.abort(flowset.ResetShutdown, "the instance is taken out of service")
-			n++
-		}
+	left := l.accepted()
+	for _, k := range left {
+		k.abort(flowset.ResetShutdown, "the instance is taken out of service")
 	}
-	return n
-}
-
-// waitUnused waits until there is no connection any more.
-func (l *Listener) waitUnused(ctx context.Context, progress func(left int)) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for last := -1; ; {
-		left := l.Connections()
-		if left != last && progress != nil {
-			progress(left)
-		}
-		last = left
-		if left == 0 {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return len(left)
 }
 
 // pause waits for a time or until ctx ends.
