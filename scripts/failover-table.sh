@@ -13,7 +13,6 @@ results=${1:-out/failover.jsonl}
 . scripts/table.sh
 awk -v machine="$machine" "$awk_common"'
 BEGIN {
-	columns = split("serval mptcp quic-go tcp", systems, " ")
 	row("single-path-rate", "one flow, one path", ">= 92.5")
 	row("agg-equal-rate", "2 x 100 Mbit/s, 20 ms", "")
 	row("agg-equal-efficiency", "... to the sum of one flow on each", ">= 0.98")
@@ -40,19 +39,7 @@ BEGIN {
 	row("one-flow-cost", "one flow over a cable, to TLS", ">= 0.84")
 }
 END {
-	head("| Case | Unit | Target |", "|---|---|---|")
-	for (r = 1; r <= rows; r++) {
-		name = order[r]
-		if (!(name in unit)) continue
-		line = "| " labels[name] " | " unit[name] " | " targets[name] " |"
-		for (c = 1; c <= columns; c++) {
-			at = name SUBSEP systems[c]
-			cell = at in value ? value[at] : ""
-			if (c == 1 && runs > 1 && cell != "") cell = cell " (" spread[at] ")"
-			line = line " " cell " |"
-		}
-		print line
-	}
-	print "\nMedians of up to " runs " runs, in brackets the range; the worse of both directions. A gap"
+	table("serval mptcp quic-go tcp", 1, rows)
+	print "Medians of up to " runs " runs, in brackets the range; the worse of both directions. A gap"
 	print "of seconds means that the connection did not recover while it was watched. " machine "."
 }' "$results"

@@ -12,26 +12,6 @@ results=${1:-out/services.jsonl}
 
 . scripts/table.sh
 awk -v machine="$machine" "$awk_common"'
-# table prints rows from to with the columns of the systems in names.
-function table(names, from, to,   r, c, name, line, at, cell, any) {
-	for (r = from; r <= to; r++) any = any || order[r] in unit
-	if (!any) return
-	columns = split(names, systems, " ")
-	head("| Case | Unit | Target |", "|---|---|---|")
-	for (r = from; r <= to; r++) {
-		name = order[r]
-		if (!(name in unit)) continue
-		line = "| " labels[name] " | " unit[name] " | " targets[name] " |"
-		for (c = 1; c <= columns; c++) {
-			at = name SUBSEP systems[c]
-			cell = at in value ? value[at] : ""
-			if (c == 1 && runs > 1 && cell != "") cell = cell " (" spread[at] ")"
-			line = line " " cell " |"
-		}
-		print line
-	}
-	print ""
-}
 BEGIN {
 	row("lpm-1m-ns", "longest-prefix lookup among a million names", "<= 250")
 	row("lpm-1m-mixed-ns", "... among a million names, subtrees and key ranges", "<= 250")

@@ -5,9 +5,10 @@
 cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)
 machine="$(uname -s) $(uname -r | cut -d. -f1,2), $(getconf _NPROCESSORS_ONLN) x ${cpu:-$(uname -m)}"
 
-# By BEGIN, call row for each case, in the order of the table, and split the names
-# of the columns into systems. By END, unit has the cases that were measured, value
-# and spread are by case and system, and runs is the most of all.
+# In BEGIN, call row for each case, in the order of the table. In END, call table; or
+# split the names of the columns into systems and call head. Then unit has the cases
+# that were measured, value and spread are by case and system, and runs is the most
+# of all.
 awk_common='
 # field returns the value of a key in one flat JSON object.
 function field(key,   s) {
@@ -22,6 +23,27 @@ function row(name, label, target) { order[++rows] = name; labels[name] = label; 
 function head(line, rule,   c) {
 	for (c = 1; c <= columns; c++) { line = line " " systems[c] " |"; rule = rule "---:|" }
 	print line; print rule
+}
+# table prints the rows from one to another with their targets, the systems in names
+# as columns, and the range of the first.
+function table(names, from, to,   r, c, name, line, at, cell, any) {
+	for (r = from; r <= to; r++) any = any || order[r] in unit
+	if (!any) return
+	columns = split(names, systems, " ")
+	head("| Case | Unit | Target |", "|---|---|---|")
+	for (r = from; r <= to; r++) {
+		name = order[r]
+		if (!(name in unit)) continue
+		line = "| " labels[name] " | " unit[name] " | " targets[name] " |"
+		for (c = 1; c <= columns; c++) {
+			at = name SUBSEP systems[c]
+			cell = at in value ? value[at] : ""
+			if (c == 1 && runs > 1 && cell != "") cell = cell " (" spread[at] ")"
+			line = line " " cell " |"
+		}
+		print line
+	}
+	print ""
 }
 /^\{/ {
 	name = field("case"); at = name SUBSEP field("system")
