@@ -82,9 +82,6 @@ func (p *Process) Output() (string, error) {
 // Tail is the end of what the program printed.
 func (p *Process) Tail() string { return p.lines.Tail() }
 
-// PID is the number of the process.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
-
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
