@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/serval-net/serval/interop/internal/fleet"
 )
 
 // limited is a web server of a known capacity: so many requests at a time, each of
@@ -43,6 +45,18 @@ func limited(addr string, args []string) error {
 		return err
 	}
 	return nil
+}
+
+// limited starts such a server at an address of its own.
+func (r *replica) limited(ctx context.Context, self string) (err error) {
+	if r.addr, err = fleet.FreePort(r.host.Addr); err != nil {
+		return err
+	}
+	if r.program, err = r.host.Start("web server", self, "limited", r.addr); err != nil {
+		return err
+	}
+	_, err = r.program.Expect(ctx, "ready")
+	return err
 }
 
 const (

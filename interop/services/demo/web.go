@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
@@ -33,70 +31,25 @@ const (
 	mayDiffer = 0.10            // shares of replicas of one weight
 )
 
-// replica is a web server that knows nothing of Serval, and the servald that puts it
-// behind the name.
-type replica struct {
-	host    *fleet.Host
-	addr    string
-	program *fleet.Process
-	serving *fleet.Process
-}
-
-func (r *replica) join(ctx context.Context, name string) (err error) {
-	if r.serving, err = r.host.Start("serve", r.host.Fleet.Servald, "serve", name, "--to", r.addr); err == nil {
-		_, err = r.serving.Expect(ctx, "serving")
-	}
-	return err
-}
-
-func (r *replica) leave() error { return r.serving.Stop() }
-
 // web shows that the total rate of a service follows its replicas.
 func web(ctx context.Context) (*outcome, error) {
-	ab, err := exec.LookPath("ab")
-	if err != nil {
-		return nil, errors.New("ab is not installed: run interop/setup.sh services")
-	}
-	self, err := os.Executable()
+	ab, err := installed("ab")
 	if err != nil {
 		return nil, err
 	}
-	f, err := fleet.New(ctx)
+	st, err := newStage(ctx, inAll, func(st *stage, r *replica) error { return r.limited(ctx, st.self) })
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	client, err := f.Join("127.0.0.1")
-	if err != nil {
+	defer st.Close()
+	if err := joinAll(ctx, "svc:web", st.replicas[:atFirst]); err != nil {
 		return nil, err
-	}
-	var replicas []*replica
-	for i := range inAll {
-		r := &replica{}
-		if r.host, err = f.Join(fmt.Sprintf("127.0.0.%d", i+2)); err != nil {
-			return nil, err
-		}
-		if r.addr, err = fleet.FreePort(r.host.Addr); err != nil {
-			return nil, err
-		}
-		if r.program, err = r.host.Start("web server", self, "limited", r.addr); err != nil {
-			return nil, err
-		}
-		if _, err := r.program.Expect(ctx, "ready"); err != nil {
-			return nil, err
-		}
-		replicas = append(replicas, r)
-	}
-	for _, r := range replicas[:atFirst] {
-		if err := r.join(ctx, "svc:web"); err != nil {
-			return nil, err
-		}
 	}
 	local, err := fleet.FreePort("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
-	forward, err := client.Start("forward", f.Servald, "forward", local, "svc:web")
+	forward, err := st.client.Start("forward", st.Servald, "forward", local, "svc:web")
 	if err != nil {
 		return nil, err
 	}
@@ -109,33 +62,27 @@ func web(ctx context.Context) (*outcome, error) {
 
 	var clients []*fleet.Process
 	for i := range abs {
-		p, err := client.Start(fmt.Sprint("ab ", i), ab, "-q", "-t", fmt.Sprint(int(webLength.Seconds())), "-n", "10000000",
+		p, err := st.client.Start(fmt.Sprint("ab ", i), ab, "-q", "-t", fmt.Sprint(int(webLength.Seconds())), "-n", "10000000",
 			"-c", fmt.Sprint(abConns), "-s", "10", "http://"+local+"/")
 		if err != nil {
 			return nil, err
 		}
 		clients = append(clients, p)
 	}
-	s := sample(ctx, replicas, webLength)
-	begin := time.Now()
-	marks := []plot.Mark{}
-	at := func(t time.Duration, label string, do func(r *replica) error) error {
-		if err := command.Pause(ctx, time.Until(begin.Add(t))); err != nil {
-			return err
-		}
-		fmt.Printf("%2.0f s: %s\n", t.Seconds(), label)
-		marks = append(marks, plot.Mark{At: time.Since(begin).Seconds(), Label: label})
-		for _, r := range replicas[atFirst:] {
-			if err := do(r); err != nil {
+	s := sample(ctx, st.replicas, webLength)
+	st.play()
+	guests := st.replicas[atFirst:]
+	if err := st.at(ctx, joinAt, "two replicas join", func() error { return joinAll(ctx, "svc:web", guests) }); err != nil {
+		return nil, err
+	}
+	if err := st.at(ctx, leaveAt, "they leave", func() error {
+		for _, r := range guests {
+			if err := r.leave(); err != nil {
 				return err
 			}
 		}
 		return nil
-	}
-	if err := at(joinAt, "two replicas join", func(r *replica) error { return r.join(ctx, "svc:web") }); err != nil {
-		return nil, err
-	}
-	if err := at(leaveAt, "they leave", func(r *replica) error { return r.leave() }); err != nil {
+	}); err != nil {
 		return nil, err
 	}
 	rates, err := s.wait()
@@ -145,7 +92,7 @@ func web(ctx context.Context) (*outcome, error) {
 	o := &outcome{figure: &plot.Figure{
 		Title:    "Replicated web service",
 		Subtitle: fmt.Sprintf("%d x ab through servald forward; each replica answers at most %.0f requests a second", abs, capacity),
-		Length:   webLength.Seconds(), Marks: marks,
+		Length:   webLength.Seconds(), Marks: st.marks,
 		Panels: []plot.Panel{{Title: "Requests answered", Unit: "1/s", Stacked: true, Lines: rates}},
 	}}
 	failed, asked, err := abFailures(clients)
@@ -153,8 +100,8 @@ func web(ctx context.Context) (*outcome, error) {
 		return nil, err
 	}
 	o.report(failed == 0, "%d of %d requests failed", failed, asked)
-	o.follows(rates, marks[0].At, "join", func(total float64) bool { return total >= 0.9*inAll*capacity })
-	o.follows(rates, marks[1].At, "leave", func(total float64) bool { return total >= 0.9*atFirst*capacity && total <= 1.1*atFirst*capacity })
+	o.follows(rates, st.marks[0].At, "join", func(total float64) bool { return total >= 0.9*inAll*capacity })
+	o.follows(rates, st.marks[1].At, "leave", func(total float64) bool { return total >= 0.9*atFirst*capacity && total <= 1.1*atFirst*capacity })
 	o.spread(rates[:atFirst], joinAt-8*time.Second, joinAt)
 	o.spread(rates, leaveAt-8*time.Second, leaveAt)
 	return o, nil
