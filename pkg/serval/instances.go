@@ -254,10 +254,5 @@ func (l *link) over() bool {
 func (l *link) silent() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range l.paths {
-		if l.set.State(uint8(i)) == flowset.Active {
-			return false
-		}
-	}
-	return true
+	return !l.working()
 }
