@@ -66,13 +66,7 @@ func (n *Node) registered() []netip.AddrPort {
 // announce registers anew, with its present addresses, all that the node serves,
 // and the node itself if it has connections: their peers may look for it.
 func (n *Node) announce() {
-	addrs := n.registered()
-	n.mu.Lock()
-	ls := make([]*Listener, 0, len(n.listeners))
-	for _, l := range n.listeners {
-		ls = append(ls, l)
-	}
-	n.mu.Unlock()
+	addrs, ls := n.registered(), n.Listeners()
 	n.wg.Add(1)
 	go func() {
 		defer n.wg.Done()
