@@ -16,6 +16,15 @@ type Addr struct {
 	link *link // the connection it was read from, for PacketConn.WriteTo
 }
 
+// localAddr is where this node serves, or that of a client if service is empty.
+func (n *Node) localAddr(service string) Addr {
+	a := Addr{Service: service, Instance: n.ID()}
+	if addrs := n.sockets.addrs(); len(addrs) > 0 {
+		a.Underlay = addrs[0]
+	}
+	return a
+}
+
 // Network returns "serval".
 func (a *Addr) Network() string { return "serval" }
 

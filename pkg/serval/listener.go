@@ -64,10 +64,7 @@ func (n *Node) listen(ctx context.Context, lc ListenConfig, service string, pack
 	l := &Listener{node: n, name: name, backlog: lc.Backlog, incoming: make(chan *Conn, lc.Backlog+spare), packets: packets, closed: make(chan struct{})}
 	l.cfg = lc
 	l.loading.init()
-	l.addr = Addr{Service: name.String(), Instance: n.ID()}
-	if addrs := n.sockets.addrs(); len(addrs) > 0 {
-		l.addr.Underlay = addrs[0]
-	}
+	l.addr = n.localAddr(name.String())
 	if err := n.addListener(l); err != nil {
 		return fail(err)
 	}

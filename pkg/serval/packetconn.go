@@ -82,11 +82,8 @@ func (n *Node) dialPacket(w want) (*PacketConn, error) {
 
 func (n *Node) newPacketConn(w want) *PacketConn {
 	w.datagram, w.shared = true, newSharedInbox()
-	p := &PacketConn{node: n, want: w, inbox: w.shared, local: Addr{Instance: n.ID()},
+	p := &PacketConn{node: n, want: w, inbox: w.shared, local: n.localAddr(""),
 		accepted: make(map[sal.FlowID]*link), ended: make(chan struct{})}
-	if addrs := n.sockets.addrs(); len(addrs) > 0 {
-		p.local.Underlay = addrs[0]
-	}
 	p.writing.init()
 	p.instances.init(p)
 	return p
