@@ -14,11 +14,12 @@ import (
 // never 0, which in a service ID stands for no key.
 func HashKey(key string) uint64 { return max(xxhash.Sum64String(key), 1) }
 
-// hashLuck is what luck is to BalanceWeighted, but for one key always the same:
-// the least of all wins. This is weighted rendezvous hashing, so that an instance
-// that comes takes from each of the others only what is its own, and what one
-// leaves behind goes to all others in proportion.
-func hashLuck(key uint64, in *Instance) float64 {
+// HashLuck is what luck is to BalanceWeighted, but for one key always the same, on
+// every node: the least of all wins, as with BalanceHash. This is weighted
+// rendezvous hashing, so that an instance that comes takes from each of the others
+// only what is its own, and what one leaves behind goes to all others in
+// proportion.
+func HashLuck(key uint64, in *Instance) float64 {
 	var b [8 + 16 + 18]byte
 	binary.BigEndian.PutUint64(b[:], key)
 	n := 8

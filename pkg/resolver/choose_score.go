@@ -58,7 +58,7 @@ func (c Choice) score(g []Verdict, random Random) {
 		v := &g[i]
 		v.Balance = b
 		if b == BalanceHash {
-			v.Score = hashLuck(c.affinity(), &v.Instance)
+			v.Score = HashLuck(c.affinity(), &v.Instance)
 		} else {
 			v.Score = random.ExpFloat64() / v.weight()
 		}
