@@ -27,8 +27,8 @@ func (n *Node) Aggregate(ctx context.Context, upper resolver.Registrar, service 
 	if !n.cfg.Forward {
 		return fail(because(ErrRefused, "this node does not forward what it would be sent for %v; set Config.Forward", name))
 	}
-	if self := n.id.Peer(); !self.MayServe(name) {
-		return fail(because(ErrNotAuthorized, "this node's certificate does not allow it to serve %v; join with a token that does", name))
+	if err := n.mayServe(name); err != nil {
+		return fail(err)
 	}
 	lease, err := upper.Register(ctx, resolver.Registration{Service: name, Identity: n.id, Addrs: n.registered()})
 	if err != nil {

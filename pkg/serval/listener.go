@@ -54,8 +54,8 @@ func (n *Node) listen(ctx context.Context, lc ListenConfig, service string, pack
 	if err := lc.check(name); err != nil {
 		return fail(err)
 	}
-	if self := n.id.Peer(); !self.MayServe(name) {
-		return fail(because(ErrNotAuthorized, "this node's certificate does not allow it to serve %v; join with a token that does", name))
+	if err := n.mayServe(name); err != nil {
+		return fail(err)
 	}
 	lc.Node = n
 	if lc.Backlog == 0 {
@@ -76,6 +76,14 @@ func (n *Node) listen(ctx context.Context, lc ListenConfig, service string, pack
 	}
 	go l.watchLoad()
 	return l, nil
+}
+
+// mayServe refuses a name that the node's certificate does not cover.
+func (n *Node) mayServe(name sal.Name) error {
+	if self := n.id.Peer(); !self.MayServe(name) {
+		return because(ErrNotAuthorized, "this node's certificate does not allow it to serve %v; join with a token that does", name)
+	}
+	return nil
 }
 
 func (n *Node) addListener(l *Listener) error {
