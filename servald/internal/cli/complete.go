@@ -22,6 +22,9 @@ func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
+// completeBalance completes the ways to choose among instances.
+var completeBalance = cobra.FixedCompletions([]cobra.Completion{"weighted", "least-load", "nearest", "hash"}, cobra.ShellCompDirectiveNoFileComp)
+
 // liveConnections is for completions: it says nothing and does not wait long.
 func (a *App) liveConnections() []connection {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

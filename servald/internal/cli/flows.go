@@ -102,7 +102,7 @@ func (a *App) showFlows(ctx context.Context, only nodectl.Selection) error {
 
 // headingOf is the line about a connection above those about its flows.
 func headingOf(c connection) string {
-	peer := "#" + c.Peer.Node[:min(8, len(c.Peer.Node))]
+	peer := instanceName("", c.Peer.Node)
 	if c.Peer.Name != "" {
 		peer += " (" + c.Peer.Name + ")"
 	}

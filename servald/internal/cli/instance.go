@@ -69,12 +69,8 @@ func (f *instanceFlags) parse(dial func(context.Context) (net.Conn, error)) (o i
 	if o.listen.Balance, err = resolver.ParseBalance(f.balance); err != nil {
 		return o, usageError{err}
 	}
-	for _, text := range f.keys {
-		k, err := sal.ParseKeyPrefix(text)
-		if err != nil {
-			return o, usageError{err}
-		}
-		o.listen.Keys = append(o.listen.Keys, k)
+	if o.listen.Keys, err = parseAll(f.keys, sal.ParseKeyPrefix); err != nil {
+		return o, usageError{err}
 	}
 	if f.check != "" {
 		p, err := check.Parse(f.check, dial)
@@ -112,7 +108,7 @@ func (a *App) serveInstance(ctx context.Context, n node, name string, p *splice.
 			return nil // it was told to stop
 		}
 	}
-	o.listen.Load = func() float64 { return p.Load() }
+	o.listen.Load = p.Load
 	if o.load != nil {
 		var g check.Gauge
 		watchers.Go(func() { g.Follow(watching, o.every, *o.load, log) })

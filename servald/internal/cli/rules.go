@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,10 +89,10 @@ func (a *App) listRules(rules []nodectl.Rule) error {
 
 // withKeys is a service with the parts of its key space that are meant.
 func withKeys(service string, keys []sal.KeyPrefix) string {
-	for i, k := range keys {
-		service += []string{" keys ", ","}[min(i, 1)] + k.String()
+	if len(keys) == 0 {
+		return service
 	}
-	return service
+	return service + " keys " + joined(keys, ",")
 }
 
 // ruleTarget says where a rule leads.
@@ -101,15 +100,7 @@ func ruleTarget(r nodectl.Rule) string {
 	if r.Hook != nil {
 		return r.Hook.String()
 	}
-	return joinAddrs(r.Next)
-}
-
-func joinAddrs(addrs []netip.AddrPort) string {
-	list := make([]string, len(addrs))
-	for i, a := range addrs {
-		list[i] = a.String()
-	}
-	return strings.Join(list, " ")
+	return joined(r.Next, " ")
 }
 
 func endsIn(ttl nodectl.Duration) string {

@@ -99,7 +99,8 @@ func (a *App) listServices(found []resolver.Instance) error {
 		out := instance{Service: in.Service.String(), Instance: in.Service.String(), Weight: max(in.Weight, 1), Priority: in.Priority,
 			Load: in.Load, Keys: in.Keys, Suspect: in.Suspect, Rule: in.Rule, Expires: in.Expires}
 		if in.Node != (identity.NodeID{}) {
-			out.Node, out.Instance = in.Node.String(), out.Service+"#"+in.Node.Short()
+			out.Node = in.Node.String()
+			out.Instance = instanceName(out.Service, out.Node)
 		}
 		if in.Balance != resolver.BalanceDefault {
 			out.Balance = in.Balance.String()
@@ -114,7 +115,7 @@ func (a *App) listServices(found []resolver.Instance) error {
 			continue
 		}
 		t.row(out.Instance, strings.Join(out.Addrs, " "), fmt.Sprint(out.Weight), fmt.Sprint(out.Priority),
-			fmt.Sprintf("%.2f", out.Load), out.Balance, keyList(out.Keys), standing(out))
+			fmt.Sprintf("%.2f", out.Load), out.Balance, joined(out.Keys, ","), standing(out))
 	}
 	a.printTable(t, "no services")
 	return nil
@@ -129,14 +130,6 @@ func standing(in instance) string {
 		return "does not answer"
 	}
 	return " "
-}
-
-func keyList(keys []sal.KeyPrefix) string {
-	list := make([]string, len(keys))
-	for i, k := range keys {
-		list[i] = k.String()
-	}
-	return strings.Join(list, ",")
 }
 
 // listHere lists what the processes of this host serve.
@@ -158,7 +151,7 @@ func (a *App) listHere(ctx context.Context, name sal.Name) error {
 			remark = "withdrawn"
 		}
 		t.row(s.name(), process(s.client.Info), fmt.Sprint(s.Weight), fmt.Sprint(s.Priority), fmt.Sprintf("%.2f", s.Load),
-			fmt.Sprint(s.Connections), fmt.Sprint(s.Waiting), fmt.Sprint(s.Packets), keyList(s.Keys), remark)
+			fmt.Sprint(s.Connections), fmt.Sprint(s.Waiting), fmt.Sprint(s.Packets), joined(s.Keys, ","), remark)
 	}
 	a.printTable(t, "no process of this host serves it")
 	return nil
@@ -170,8 +163,10 @@ type serving struct {
 	client *nodectl.Client
 }
 
-// name is how connections to the instance print it.
-func (s serving) name() string { return s.Service + "#" + s.Node[:min(len(s.Node), 8)] }
+func (s serving) name() string { return instanceName(s.Service, s.Node) }
+
+// instanceName is how connections to an instance print it.
+func instanceName(service, node string) string { return service + "#" + node[:min(len(node), 8)] }
 
 // instancesHere returns what the processes of this host serve: what a name covers,
 // or everything for the zero name.

@@ -67,7 +67,7 @@ as gossip has told them; connections stay where they are.
 	f.IntVar(&priority, "priority", 0, "larger ones are dialled first")
 	f.StringVar(&balance, "balance", "", "how to choose: weighted, least-load, nearest or hash")
 	f.StringSliceVar(&keys, "keys", nil, "parts of the key space that the instance owns, such as 4/2")
-	cmd.RegisterFlagCompletionFunc("balance", cobra.FixedCompletions([]cobra.Completion{"weighted", "least-load", "nearest", "hash"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("balance", completeBalance)
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -56,6 +57,15 @@ func (a *App) printTable(t *table, nothing string) {
 	case !a.json:
 		a.note("%s", nothing)
 	}
+}
+
+// joined are the texts of several values, for a cell.
+func joined[T fmt.Stringer](list []T, separator string) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = v.String()
+	}
+	return strings.Join(texts, separator)
 }
 
 func (t *table) line(cells []string, width []int) string {

@@ -45,7 +45,7 @@ A dial that would fail makes why fail with the code that the dial would have.
 	f.StringVarP(&q.Key, "key", "k", "", "a dial by this key")
 	f.StringVar(&q.Balance, "balance", "", "a dial that chooses so: weighted, least-load, nearest or hash")
 	f.IntVar(&pid, "pid", 0, "process that would dial (default the running servald)")
-	cmd.RegisterFlagCompletionFunc("balance", cobra.FixedCompletions([]cobra.Completion{"weighted", "least-load", "nearest", "hash"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RegisterFlagCompletionFunc("balance", completeBalance)
 	return cmd
 }
 
@@ -107,7 +107,7 @@ func candidateCells(i int, c nodectl.Candidate) []string {
 		place = "no"
 	}
 	if c.Node != "" {
-		name += "#" + c.Node[:min(len(c.Node), 8)]
+		name = instanceName(c.Service, c.Node)
 	}
 	if c.Rule {
 		name += " (rule)"
@@ -115,6 +115,6 @@ func candidateCells(i int, c nodectl.Candidate) []string {
 	if c.RTT > 0 {
 		rtt = seconds(c.RTT)
 	}
-	return []string{place, name, joinAddrs(c.Addrs), fmt.Sprint(c.Priority), fmt.Sprint(c.Weight), fmt.Sprintf("%.2f", c.Load), rtt,
+	return []string{place, name, joined(c.Addrs, " "), fmt.Sprint(c.Priority), fmt.Sprint(c.Weight), fmt.Sprintf("%.2f", c.Load), rtt,
 		c.Standing, fmt.Sprintf("%.3g", c.Score), c.Reason}
 }
