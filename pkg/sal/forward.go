@@ -1,7 +1,5 @@
 package sal
 
-import "encoding/binary"
-
 // synHead is a SYN up to its handshake message.
 const synHead = 4 + 4 + 4 + len(ServiceID{})
 
@@ -34,7 +32,7 @@ func ForwardSYN(pkt []byte, s Source, room []byte) ([]byte, bool) {
 	case source < 0: // the front of the padding becomes SOURCE
 		rest := e[pad+1] - 2 - sourceLen
 		e[pad], e[pad+1] = byte(ExtSource), sourceLen
-		putSource(e[pad+2:], s)
+		AppendSource(e[:pad+2], s) // in place: there is room
 		e[pad+2+sourceLen], e[pad+3+sourceLen] = byte(ExtPad), rest
 	default: // SOURCE grows into the padding behind it
 		end := source + 2 + int(e[source+1])
@@ -43,7 +41,7 @@ func ForwardSYN(pkt []byte, s Source, room []byte) ([]byte, bool) {
 		}
 		rest := e[end+1] - sourceLen
 		e[source+1] += sourceLen
-		putSource(e[end:], s)
+		AppendSource(e[:end], s) // in place
 		e[end+sourceLen], e[end+sourceLen+1] = byte(ExtPad), rest
 	}
 	pkt[2]--
@@ -70,13 +68,6 @@ func appendForwarded(b, head, e []byte, s Source) []byte {
 	b = append(b, byte(ExtSource), byte(len(old)+sourceLen))
 	b = AppendSource(append(b, old...), s)
 	return appendPadExt(b, MinSYN-(len(b)-start))
-}
-
-func putSource(b []byte, s Source) {
-	ip := s.Addr.Addr().As16()
-	copy(b, ip[:])
-	binary.BigEndian.PutUint16(b[16:], s.Addr.Port())
-	copy(b[addrLen:], s.Tag[:])
 }
 
 // QuotedSYN reads the start of a SYN, as a report on it quotes: the fields up to the

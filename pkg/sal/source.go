@@ -24,10 +24,6 @@ const (
 // Sources appends the entries of the SOURCE extension to dst, the dialler first.
 func (e Extensions) Sources(dst []Source) []Source {
 	v, _ := e.Get(ExtSource)
-	return appendSources(dst, v)
-}
-
-func appendSources(dst []Source, v []byte) []Source {
 	for ; len(v) >= sourceLen; v = v[sourceLen:] {
 		dst = append(dst, Source{Addr: getAddr(v), Tag: [8]byte(v[addrLen:])})
 	}
@@ -70,20 +66,15 @@ func getAddr(b []byte) netip.AddrPort {
 }
 
 // SourceAddrs iterates over the addresses of a SOURCE extension's value.
-func SourceAddrs(v []byte) iter.Seq[netip.AddrPort] {
-	return func(yield func(netip.AddrPort) bool) {
-		for ; len(v) >= sourceLen; v = v[sourceLen:] {
-			if !yield(getAddr(v)) {
-				return
-			}
-		}
-	}
-}
+func SourceAddrs(v []byte) iter.Seq[netip.AddrPort] { return addrs(v, sourceLen) }
 
 // Addrs iterates over the addresses of an AVOID extension's value.
-func Addrs(v []byte) iter.Seq[netip.AddrPort] {
+func Addrs(v []byte) iter.Seq[netip.AddrPort] { return addrs(v, addrLen) }
+
+// addrs iterates over the addresses at the start of entries of a length.
+func addrs(v []byte, entry int) iter.Seq[netip.AddrPort] {
 	return func(yield func(netip.AddrPort) bool) {
-		for ; len(v) >= addrLen; v = v[addrLen:] {
+		for ; len(v) >= entry; v = v[entry:] {
 			if !yield(getAddr(v)) {
 				return
 			}
