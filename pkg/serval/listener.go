@@ -175,9 +175,7 @@ func (l *Listener) close() {
 	l.census.refuse(true)
 	l.census.await(answeredTimeout)
 	close(l.closed)
-	if l.watched != nil {
-		<-l.watched
-	}
+	<-l.watched
 	n := l.node
 	l.registering.Lock()
 	n.services.Remove(l.rules...)

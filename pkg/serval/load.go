@@ -68,7 +68,7 @@ func (l *Listener) sampleAge() time.Duration {
 
 // queueMoved looks whether the backlog's fill is worth telling.
 func (l *Listener) queueMoved() {
-	if l.moved != nil && worthTelling(math.Float64frombits(l.told.Load()), l.load()) {
+	if worthTelling(math.Float64frombits(l.told.Load()), l.load()) {
 		l.poke()
 	}
 }

@@ -194,6 +194,8 @@ func TestTamperedHeader(t *testing.T) {
 func impostor(t *testing.T, n *Node, service string) {
 	t.Helper()
 	ln := &Listener{node: n, name: sal.MustParseName(service), backlog: 8, incoming: make(chan *Conn, 8), closed: make(chan struct{})}
+	ln.loading.init()
+	close(ln.watched) // by nobody
 	must(t, n.addListener(ln))
 }
 
