@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -54,18 +55,8 @@ func (o *Outliers[K]) Failed(k K, now time.Time) {
 
 // ejection is how long to eject after so many failures before this one.
 func (o *Outliers[K]) ejection(before int) time.Duration {
-	first, longest := o.First, o.longest()
-	if first == 0 {
-		first = FirstEjection
-	}
+	first, longest := cmp.Or(o.First, FirstEjection), cmp.Or(o.Longest, LongestEjection)
 	return min(first<<min(before, 16), longest)
-}
-
-func (o *Outliers[K]) longest() time.Duration {
-	if o.Longest == 0 {
-		return LongestEjection
-	}
-	return o.Longest
 }
 
 // Hold ejects for as long as the one concerned has asked for, which is no
