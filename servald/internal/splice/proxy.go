@@ -34,7 +34,7 @@ type Proxy struct {
 	// Log gets a line for each connection that failed; nil is slog.Default().
 	Log *slog.Logger
 
-	active, total atomic.Int64
+	total atomic.Int64
 
 	mu   sync.Mutex
 	open map[*handled]struct{}
@@ -47,7 +47,11 @@ type handled struct {
 }
 
 // Active returns how many connections are open.
-func (p *Proxy) Active() int64 { return p.active.Load() }
+func (p *Proxy) Active() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.open)
+}
 
 // Load returns the share of MaxConns that is open, 1 if there is no room.
 func (p *Proxy) Load() float64 { return float64(p.Active()) / float64(p.limit()) }
@@ -63,8 +67,9 @@ func (p *Proxy) limit() int {
 func (p *Proxy) Total() int64 { return p.total.Load() }
 
 // Serve accepts from ln until ctx is done, then closes ln, accepts what had come
-// before, gives open connections the time of Drain, ends them, and returns nil. It returns the error when ln fails
-// for another reason. When it returns, nothing that it started runs any more.
+// before, gives open connections the time of Drain, ends them, and returns nil. It
+// returns the error when ln fails for another reason. When it returns, nothing that
+// it started runs any more.
 func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	log := p.Log
 	if log == nil {
@@ -81,12 +86,11 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	var wg sync.WaitGroup
 	err := p.accept(ctx, ln, slots, func(conn net.Conn) {
 		p.total.Add(1)
-		p.active.Add(1)
 		its, end := context.WithCancel(conns)
 		h := &handled{conn, end}
 		p.note(h, true)
 		wg.Go(func() {
-			defer func() { end(); p.note(h, false); p.active.Add(-1); <-slots }()
+			defer func() { end(); p.note(h, false); <-slots }()
 			if err := p.Handle(its, conn); err != nil && its.Err() == nil {
 				log.Warn("connection failed", "from", conn.RemoteAddr(), "err", err)
 			}
