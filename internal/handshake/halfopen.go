@@ -239,8 +239,9 @@ func (r *Responder) Deadline() time.Time {
 }
 
 // Timeout returns the SYN-ACKs to send again (250, 750 and 1750 ms after the
-// first; of a forwarded SYN 10 ms after it, through the routers) and the flow IDs whose handshakes were given up, after 5 s or to make
-// room in a full table, for the caller's flow table.
+// first; of a forwarded SYN 10 ms after it, through the routers) and the flow IDs
+// whose handshakes were given up, after 5 s or to make room in a full table, for
+// the caller's flow table.
 func (r *Responder) Timeout(now time.Time) (again []Resend, gone []sal.FlowID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

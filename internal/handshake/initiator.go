@@ -31,7 +31,6 @@ type Initiator struct {
 	syn     sal.SYN
 	packet  []byte
 	echo    [16]byte
-	avoid   []byte // value of the AVOID extension
 }
 
 // NewInitiator starts a handshake with whichever instance of the service
@@ -64,17 +63,16 @@ func (i *Initiator) SYN() []byte { return i.packet }
 // Avoid has service routers choose another than the instance at an address from
 // now on. It reports false if the address was known, or there are too many.
 func (i *Initiator) Avoid(addr netip.AddrPort) bool {
-	for a := range sal.Addrs(i.avoid) {
+	avoid, _ := i.syn.Extensions.Get(sal.ExtAvoid)
+	for a := range sal.Addrs(avoid) {
 		if a == addr {
 			return false
 		}
 	}
-	avoid := sal.AppendAvoid(i.avoid[:len(i.avoid):len(i.avoid)], addr)
-	e, err := sal.Extensions(nil).Add(sal.ExtAvoid, avoid)
+	e, err := sal.Extensions(nil).Add(sal.ExtAvoid, sal.AppendAvoid(bytes.Clone(avoid), addr))
 	if err != nil {
 		return false
 	}
-	i.avoid = avoid
 	i.syn.Extensions = append(e, pad(len(padding)-len(e))...)
 	i.packet = i.syn.Append(make([]byte, 0, synLen))
 	return true
@@ -92,8 +90,8 @@ func (i *Initiator) HandleCookie(pkt []byte) (syn []byte, err error) {
 	}
 	again := i.syn
 	var e sal.Extensions
-	if len(i.avoid) > 0 {
-		e, _ = e.Add(sal.ExtAvoid, i.avoid) // it was possible before
+	if avoid, ok := i.syn.Extensions.Get(sal.ExtAvoid); ok {
+		e, _ = e.Add(sal.ExtAvoid, avoid) // it was possible before
 	}
 	if again.Extensions, err = e.Add(sal.ExtCookie, c.Cookie); err != nil {
 		return nil, err

@@ -55,10 +55,10 @@ func NewResponder(cfg Config) *Responder {
 
 // HandleSYN answers a SYN that came from an address, or was forwarded for it, on a
 // listener's behalf. The reply, if not nil, goes back to that address: a SYN-ACK,
-// the same again for a repeated SYN, or a COOKIE. Opened says that the SYN was new and now waits for
-// its OPEN on the flow ID that the offer made; if it made one and opened is
-// false, the flow ID is free again. The error is that of sal.ParseSYN, ErrForged
-// for a SYN nobody can answer, or ErrBusy.
+// the same again for a repeated SYN, or a COOKIE. Opened says that the SYN was new
+// and now waits for its OPEN on the flow ID that the offer made; if it made one and
+// opened is false, the flow ID is free again. The error is that of sal.ParseSYN,
+// ErrForged for a SYN nobody can answer, or ErrBusy.
 func (r *Responder) HandleSYN(now time.Time, pkt []byte, from netip.AddrPort, o Offer) (reply []byte, opened bool, err error) {
 	syn, err := sal.ParseSYN(pkt)
 	if err != nil {
