@@ -122,7 +122,7 @@ func (c Choice) admit(list []Candidate) []Verdict {
 			v.KeyBits = owned(v.Keys, c.Key)
 		}
 		switch {
-		case c.Only != identity.NodeID{} && v.Node != c.Only && v.Named():
+		case c.Only != identity.NodeID{} && v.Node != c.Only && v.named():
 			v.Excluded = NotAsked
 		case v.KeyBits < 0:
 			v.Excluded = NotOwner
@@ -266,7 +266,7 @@ func (c Choice) ratherFirst(all []Verdict) {
 	}
 	for i := range all {
 		v := all[i]
-		if v.class() == out || v.Named() && v.Node != c.Rather || !v.Named() && !slices.Contains(v.Addrs, c.RatherAt) {
+		if v.class() == out || v.named() && v.Node != c.Rather || !v.named() && !slices.Contains(v.Addrs, c.RatherAt) {
 			continue
 		}
 		v.Rather = true

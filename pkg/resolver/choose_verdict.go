@@ -165,5 +165,5 @@ func (v *Verdict) balanced() string {
 	return fmt.Sprintf("drawn by weight %d", weight)
 }
 
-// Named reports whether the candidate's node is known.
-func (v *Verdict) Named() bool { return v.Node != identity.NodeID{} }
+// named reports whether the candidate's node is known.
+func (v *Verdict) named() bool { return v.Node != identity.NodeID{} }
