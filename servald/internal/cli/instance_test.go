@@ -56,7 +56,9 @@ func (r real) cluster() *control.Client {
 	if _, errs, code := r.run("", "init"); code != exitOK {
 		r.t.Fatal(errs)
 	}
-	r.start("run")
+	if line := r.start("run"); !strings.HasPrefix(line, "ready") {
+		r.t.Fatal(line)
+	}
 	c := control.NewClient(os.Getenv("SERVAL_SOCKET"))
 	r.t.Cleanup(func() { c.Close() })
 	return c
@@ -103,6 +105,17 @@ func waitFor(t *testing.T, c *control.Client, service string, good func([]resolv
 	return nil
 }
 
+// echo sends back what comes, until the listener is closed.
+func echo(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() { io.Copy(c, c); c.Close() }()
+	}
+}
+
 // TestServeChecks: an instance is found while its server is well. What it serves
 // when the server falls ill goes on.
 func TestServeChecks(t *testing.T) {
@@ -125,15 +138,7 @@ func TestServeChecks(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ln.Close() })
-		go func() {
-			for {
-				c, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				go func() { io.Copy(c, c); c.Close() }()
-			}
-		}()
+		go echo(ln)
 		return ln
 	}
 	ln := start()
@@ -159,15 +164,7 @@ func TestServeStopsUnderLoad(t *testing.T) {
 	r := newReal(t)
 	c := r.cluster()
 	backend := conntest.Listen(t)
-	go func() {
-		for {
-			c, err := backend.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	go echo(backend)
 	serve := func() (stop func()) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan int, 1)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,18 +13,7 @@ import (
 // Rules of a running servald, given by its command, and what becomes of dials.
 func TestRulesOfServald(t *testing.T) {
 	r := newReal(t)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := free.Addr().String()
-	free.Close()
-	if _, errs, code := r.run("", "init", "--seed", seed); code != exitOK {
-		t.Fatal(errs)
-	}
-	if line := r.start("run"); !strings.HasPrefix(line, "ready") {
-		t.Fatal(line)
-	}
+	r.cluster()
 	r.start("serve", "svc:up", "--", "tr", "a-z", "A-Z")
 	must := func(args ...string) string {
 		t.Helper()
