@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/serval-net/serval/pkg/resolver/control"
 	"github.com/serval-net/serval/pkg/serval"
 )
 
@@ -20,18 +19,7 @@ func TestRouters(t *testing.T) {
 	site.Forward = netip.MustParseAddrPort("127.0.0.1:0")
 	start(t, site)
 
-	program := func(cfg Config) *serval.Node {
-		c := control.NewClient(cfg.Socket)
-		t.Cleanup(func() { c.Close() })
-		id := newConfig(t, token).Identity
-		n, err := serval.NewNode(serval.Config{Identity: id, Resolver: c, Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { n.Close() })
-		return n
-	}
-	server, client := program(site), program(wide)
+	server, client := program(t, site), program(t, wide)
 	ln, err := server.Listen("svc:shop/cart")
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,16 @@ import (
 	"github.com/serval-net/serval/pkg/serval"
 )
 
+// process returns the only process that uses Serval so far, which is the daemon.
+func process(t *testing.T, cfg Config) *nodectl.Client {
+	t.Helper()
+	clients, err := nodectl.List(t.Context(), nodectl.Dir(cfg.Socket))
+	if err != nil || len(clients) != 1 {
+		t.Fatalf("the processes are %+v, %v", clients, err)
+	}
+	return clients[0]
+}
+
 // program starts a node as a program of the daemon's host has one.
 func program(t *testing.T, cfg Config) *serval.Node {
 	t.Helper()
@@ -75,11 +85,10 @@ func hear(t *testing.T, n *serval.Node, service string) string {
 func TestRules(t *testing.T) {
 	cfg := newConfig(t, newToken(t))
 	node := start(t, cfg).Node
-	clients, err := nodectl.List(t.Context(), nodectl.Dir(cfg.Socket))
-	if err != nil || len(clients) != 1 || clients[0].Node != node {
-		t.Fatalf("the daemon is not among the processes: %+v, %v", clients, err)
+	daemon := process(t, cfg)
+	if daemon.Node != node {
+		t.Fatalf("the daemon is not among the processes: %+v", daemon)
 	}
-	daemon := clients[0]
 	add := func(r nodectl.Rule) uint64 {
 		t.Helper()
 		id, err := daemon.AddRule(t.Context(), r)
@@ -122,14 +131,11 @@ func TestRules(t *testing.T) {
 func TestScaleFromZero(t *testing.T) {
 	cfg := newConfig(t, newToken(t))
 	start(t, cfg)
-	clients, err := nodectl.List(t.Context(), nodectl.Dir(cfg.Socket))
-	if err != nil || len(clients) != 1 {
-		t.Fatal(clients, err)
-	}
+	daemon := process(t, cfg)
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "asked")
 	rule := nodectl.Rule{Service: "svc:fn/*", Action: nodectl.Delay, Hook: &hook.Hook{Command: []string{"sh", "-c", `echo "$SERVAL_SERVICE" >>"$0"`, mark}}}
-	if _, err := clients[0].AddRule(t.Context(), rule); err != nil {
+	if _, err := daemon.AddRule(t.Context(), rule); err != nil {
 		t.Fatal(err)
 	}
 	one, two, server := program(t, cfg), program(t, cfg), program(t, cfg)
@@ -164,15 +170,12 @@ func TestScaleFromZero(t *testing.T) {
 func TestHookFails(t *testing.T) {
 	cfg := newConfig(t, newToken(t))
 	start(t, cfg)
-	clients, err := nodectl.List(t.Context(), nodectl.Dir(cfg.Socket))
-	if err != nil || len(clients) != 1 {
-		t.Fatal(clients, err)
-	}
+	daemon := process(t, cfg)
 	rule := nodectl.Rule{Service: "svc:fn/*", Action: nodectl.Delay, Hook: &hook.Hook{Command: []string{"sh", "-c", "echo the cloud is full >&2; exit 1"}}}
-	if _, err := clients[0].AddRule(t.Context(), rule); err != nil {
+	if _, err := daemon.AddRule(t.Context(), rule); err != nil {
 		t.Fatal(err)
 	}
-	_, err = program(t, cfg).Dial("svc:fn/resize")
+	_, err := program(t, cfg).Dial("svc:fn/resize")
 	if !errors.Is(err, serval.ErrNoService) || !strings.Contains(err.Error(), "the cloud is full") {
 		t.Error(err)
 	}
