@@ -86,7 +86,7 @@ func remoteOf(c *Conn, i int) netip.AddrPort {
 	return c.link.paths[i].remote
 }
 
-// at waits until a connection's first flow goes to an address.
+// waitRemote waits until a connection's first flow goes to an address.
 func waitRemote(t *testing.T, c *Conn, want netip.Addr) {
 	t.Helper()
 	eventually(t, fmt.Sprint("the peer is taken to be at ", want), func() bool { return remoteOf(c, 0).Addr() == want })

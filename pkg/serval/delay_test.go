@@ -68,7 +68,7 @@ func TestRouterHolds(t *testing.T) {
 				}
 			})
 		}
-		waitFor(t, "three are held", func() bool {
+		eventually(t, "three are held", func() bool {
 			router.waker.mu.Lock()
 			defer router.waker.mu.Unlock()
 			return router.waker.held == 3
@@ -85,15 +85,6 @@ func TestRouterHolds(t *testing.T) {
 		}
 		client.Close()
 		router.Close()
-	}
-}
-
-func waitFor(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not yet: " + what)
-		}
 	}
 }
 
@@ -191,7 +182,7 @@ func TestCloseEndsHooks(t *testing.T) {
 		_, err := client.DialConn(ctx, "", "svc:web")
 		done <- err
 	}()
-	waitFor(t, "the hook runs", func() bool { return s.runs.Load() == 1 })
+	eventually(t, "the hook runs", func() bool { return s.runs.Load() == 1 })
 	router.Close() // hangs unless the hook ends
 	cancel()
 	if err := <-done; err == nil {

@@ -58,9 +58,7 @@ func TestExpiryEndsMoves(t *testing.T) {
 			if !reflect.DeepEqual(other.PeerIdentity(), was) || was.Node != mover.link.node.ID() {
 				t.Errorf("after a move the peer is %v, was %v", other.PeerIdentity(), was)
 			}
-			for time.Now().Before(was.Expires.Add(100 * time.Millisecond)) {
-				time.Sleep(20 * time.Millisecond)
-			}
+			time.Sleep(time.Until(was.Expires.Add(100 * time.Millisecond)))
 			must(t, ask(a, "nothing moves, so nobody asks"))
 			if by == "JOIN" {
 				go a.Write(make([]byte, 2*bulkJoin)) // worth another flow

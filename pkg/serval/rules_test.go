@@ -129,10 +129,8 @@ func TestRuleLease(t *testing.T) {
 	if len(n.Rules()) != 1 {
 		t.Error("it has ended already")
 	}
-	for end := time.Now().Add(10 * time.Second); n.services.Len() > 0; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it does not end")
-		}
+	if !within(10*time.Second, func() bool { return n.services.Len() == 0 }) {
+		t.Fatal("it does not end")
 	}
 }
 
