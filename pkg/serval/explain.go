@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -66,12 +67,13 @@ func (e *explaining) named() {
 // permitted reports whether the node may dial the name at all.
 func (e *explaining) permitted() bool {
 	self := e.node.id.Peer()
+	invalid := self.Valid(time.Now())
 	switch {
 	case e.name.IsWildcard():
 		e.step(nodectl.StepOutcome, "a dial fails: %s stands for many services and can only be served", e.Service)
-	case self.Valid(time.Now()) != nil:
+	case invalid != nil:
 		e.Outcome = nodectl.Unauthorized
-		e.step(nodectl.StepPermission, "this node's membership is not valid: %v", self.Valid(time.Now()))
+		e.step(nodectl.StepPermission, "this node's membership is not valid: %v", invalid)
 	case !self.MayDial(e.name):
 		e.Outcome = nodectl.Unauthorized
 		e.step(nodectl.StepPermission, "this node's certificate does not allow it to dial %s; join with a token that does", e.Service)
@@ -112,14 +114,14 @@ func describeRule(r *servicetable.Rule[target]) string {
 		return fmt.Sprintf("%v: DEMUX to a listener of this very process", t.listener.name)
 	case t.learnt != nil:
 		in := t.learnt.Load()
-		return fmt.Sprintf("%v: FORWARD to %s, as registered, priority %d, weight %d", in.Service, addrList(in), in.Priority, max(in.Weight, 1))
+		return fmt.Sprintf("%v: FORWARD to %s, as registered, priority %d, weight %d", in.Service, addrList(in.Addrs), in.Priority, max(in.Weight, 1))
 	case t.rule == nil:
 		return fmt.Sprintf("%v: %v", r.Prefix, r.Action)
 	}
 	text := fmt.Sprintf("%s: %v", t.rule.Service, r.Action)
 	switch r.Action {
 	case servicetable.Forward:
-		text += fmt.Sprintf(" to %s, priority %d, weight %d", addrList(&resolver.Instance{Addrs: t.addrs}), r.Priority, max(r.Weight, 1))
+		text += fmt.Sprintf(" to %s, priority %d, weight %d", addrList(t.addrs), r.Priority, max(r.Weight, 1))
 	case servicetable.Delay:
 		text += fmt.Sprintf(" until %s has found or started an instance, if nobody is known under this or a longer name", t.rule.Hook)
 	case servicetable.Drop:
@@ -128,9 +130,9 @@ func describeRule(r *servicetable.Rule[target]) string {
 	return fmt.Sprintf("%s (rule %d)", text, t.rule.ID)
 }
 
-func addrList(in *resolver.Instance) string {
-	list := make([]string, len(in.Addrs))
-	for i, a := range in.Addrs {
+func addrList(addrs []netip.AddrPort) string {
+	list := make([]string, len(addrs))
+	for i, a := range addrs {
 		list[i] = a.String()
 	}
 	return strings.Join(list, " ")
