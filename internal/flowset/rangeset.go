@@ -68,12 +68,6 @@ func (r *rangeSet) remove(from, to uint64) {
 	}
 }
 
-// has reports whether off is in the set.
-func (r *rangeSet) has(off uint64) bool {
-	from, _ := r.gap(off)
-	return from != off
-}
-
 // gap returns the first offset at or after off that is not in the set, and
 // where the span after it begins.
 func (r *rangeSet) gap(off uint64) (from, to uint64) {

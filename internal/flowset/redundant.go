@@ -129,7 +129,7 @@ func (c *Conn) lostOne(f *flow.Flow, from, to uint64) {
 func (c *Conn) copied(f *flow.Flow, from, to uint64) bool {
 	for _, p := range c.paths {
 		if p.f != f && p.works() && p.cursor >= to {
-			if _, next := p.skipped.gap(from); next >= to && !p.skipped.has(from) {
+			if at, next := p.skipped.gap(from); at == from && next >= to {
 				return true
 			}
 		}
