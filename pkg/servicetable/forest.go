@@ -96,12 +96,3 @@ func (f *forest[T]) walk(visit func(*Set[T]) bool) bool {
 	}
 	return true
 }
-
-func (f *forest[T]) empty() bool {
-	for _, x := range f.indexes {
-		if x != (index[T]{}) {
-			return false
-		}
-	}
-	return f.short == slot[T]{}
-}
