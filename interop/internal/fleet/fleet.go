@@ -23,7 +23,7 @@ type Fleet struct {
 
 	ctx   context.Context
 	end   context.CancelFunc
-	dir   string
+	dir   string // for files, removed at the end
 	token string
 
 	mu    sync.Mutex
@@ -56,9 +56,6 @@ func (f *Fleet) Build(program, pkg string) error {
 	}
 	return nil
 }
-
-// Dir is a directory for files, removed at the end.
-func (f *Fleet) Dir() string { return f.dir }
 
 // Close ends all processes and removes the files.
 func (f *Fleet) Close() {
