@@ -45,6 +45,9 @@ func (l *loading) poke() {
 // own is the answer of the listener's own function.
 func (l *loading) own() float64 { return math.Float64frombits(l.said.Load()) }
 
+// known is the load that others know.
+func (l *loading) known() float64 { return math.Float64frombits(l.told.Load()) }
+
 // load is how busy the instance is, 0 to resolver.MaxLoad.
 func (l *Listener) load() float64 {
 	fill := float64(len(l.incoming)) / float64(max(l.backlog, 1))
@@ -68,7 +71,7 @@ func (l *Listener) sampleAge() time.Duration {
 
 // queueMoved looks whether the backlog's fill is worth telling.
 func (l *Listener) queueMoved() {
-	if worthTelling(math.Float64frombits(l.told.Load()), l.load()) {
+	if worthTelling(l.known(), l.load()) {
 		l.poke()
 	}
 }
@@ -109,8 +112,7 @@ func (l *Listener) watchLoad() {
 		}
 		l.sample()
 		load := l.load()
-		r.told = math.Float64frombits(l.told.Load())
-		tell, wait := r.due(time.Now(), load)
+		tell, wait := r.due(time.Now(), l.known(), load)
 		if tell {
 			l.publish(load)
 		}
@@ -138,19 +140,18 @@ func (l *Listener) publish(load float64) {
 
 // report decides when a load is told.
 type report struct {
-	told float64
-	at   time.Time
+	at time.Time // when one was told last
 }
 
 // due reports whether to tell a load now, or else when to look again.
-func (r *report) due(now time.Time, load float64) (tell bool, wait time.Duration) {
-	if !worthTelling(r.told, load) {
+func (r *report) due(now time.Time, told, load float64) (tell bool, wait time.Duration) {
+	if !worthTelling(told, load) {
 		return false, time.Hour
 	}
 	if wait := reportEvery - now.Sub(r.at); wait > 0 {
 		return false, wait
 	}
-	r.told, r.at = load, now
+	r.at = now
 	return true, time.Hour
 }
 

@@ -13,6 +13,7 @@ import (
 func TestReport(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	var r report
+	told := 0.0
 	for _, c := range []struct {
 		after time.Duration // since the begin
 		load  float64
@@ -30,7 +31,10 @@ func TestReport(t *testing.T) {
 		{3500 * time.Millisecond, 0.95, true, time.Hour},
 		{4 * time.Second, 0, false, 500 * time.Millisecond},
 	} {
-		tell, wait := r.due(begin.Add(c.after), c.load)
+		tell, wait := r.due(begin.Add(c.after), told, c.load)
+		if tell {
+			told = c.load
+		}
 		if tell != c.tell || wait != c.wait {
 			t.Errorf("load %v after %v: %v, wait %v; want %v, %v", c.load, c.after, tell, wait, c.tell, c.wait)
 		}
