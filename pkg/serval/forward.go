@@ -79,23 +79,15 @@ func (n *Node) handler() underlay.Handler {
 // syn forwards a SYN if that is what the service table says, right here on the
 // reader. If not, an opener sees to it.
 func (f *forwarding) syn(b *underlay.Batch, pkt []byte) bool {
-	n := f.node
 	syn, err := sal.ParseSYN(pkt)
 	if err != nil {
 		return false
 	}
-	to, ok := n.route(&syn, b.From, len(pkt), false)
-	if !ok {
-		return false
+	out, to, ok := f.onward(&syn, pkt, b.From, b.Socket, false)
+	if ok {
+		f.trains.put(out, to)
 	}
-	tag := f.tag(b.From, b.Socket.LocalAddr(), syn.Flow, epochAt(time.Now()))
-	out, ok := sal.ForwardSYN(pkt, sal.Source{Addr: b.From, Tag: tag}, f.room[:0])
-	if !ok {
-		return false
-	}
-	n.router.forwarded.Add(1)
-	f.trains.put(out, to)
-	return true
+	return ok
 }
 
 // forwardLate is for a SYN that an opener has: it goes where the service table
@@ -104,19 +96,25 @@ func (n *Node) forwardLate(a *answer, syn *sal.SYN) bool {
 	if !n.cfg.Forward {
 		return false
 	}
-	to, ok := n.route(syn, a.from, len(a.pkt), true)
-	if !ok {
-		return false
+	out, to, ok := (&forwarding{node: n}).onward(syn, a.pkt, a.from, a.socket, true)
+	if ok {
+		to.by.Send(out, len(out), to.addr)
 	}
-	f := &forwarding{node: n}
-	tag := f.tag(a.from, a.socket.LocalAddr(), syn.Flow, epochAt(time.Now()))
-	out, ok := sal.ForwardSYN(a.pkt, sal.Source{Addr: a.from, Tag: tag}, nil)
-	if !ok {
-		return false
+	return ok
+}
+
+// onward finds the next hop of a SYN that came from an address to a socket, and
+// makes of pkt what to send there, see sal.ForwardSYN. Late is as for route.
+func (f *forwarding) onward(syn *sal.SYN, pkt []byte, from netip.AddrPort, at underlay.Socket, late bool) (out []byte, to nextHop, ok bool) {
+	n := f.node
+	if to, ok = n.route(syn, from, len(pkt), late); !ok {
+		return nil, to, false
 	}
-	n.router.forwarded.Add(1)
-	to.by.Send(out, len(out), to.addr)
-	return true
+	tag := f.tag(from, at.LocalAddr(), syn.Flow, epochAt(time.Now()))
+	if out, ok = sal.ForwardSYN(pkt, sal.Source{Addr: from, Tag: tag}, f.room[:0]); ok {
+		n.router.forwarded.Add(1)
+	}
+	return out, to, ok
 }
 
 // tag is a MAC over where a SYN came from and to, its flow and the time: it shows
