@@ -16,6 +16,9 @@ type Addr struct {
 	link *link // the connection it was read from, for PacketConn.WriteTo
 }
 
+// anyNode is what an Addr without an Instance has.
+var anyNode identity.NodeID
+
 // localAddr is where this node serves, or that of a client if service is empty.
 func (n *Node) localAddr(service string) Addr {
 	a := Addr{Service: service, Instance: n.ID()}

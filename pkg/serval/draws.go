@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/serval-net/serval/pkg/identity"
 )
 
 const (
@@ -81,6 +79,3 @@ func (p *PacketConn) quick(service string) *link {
 	}
 	return l
 }
-
-// anyNode is what an Addr without an Instance has.
-var anyNode identity.NodeID

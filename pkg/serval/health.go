@@ -4,9 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
-	"github.com/serval-net/serval/pkg/sal"
 )
 
 // holdDeclined is how long an instance that declined, and did not say for how
@@ -19,20 +17,14 @@ const holdDeclined = time.Second
 // judge. It is safe for concurrent use.
 type health struct {
 	addrs resolver.Outliers[netip.AddrPort]
-	busy  resolver.Outliers[busyKey]
+	busy  resolver.Outliers[instanceKey]
 }
 
-// busyKey is one service's instance: by its node, or by its first address where
-// the node is not known.
-type busyKey struct {
-	service sal.Name
-	node    identity.NodeID
-	addr    netip.AddrPort
-}
-
-func busyKeyOf(in *resolver.Instance) busyKey {
-	k := busyKey{service: in.Service, node: in.Node}
-	if in.Node == (identity.NodeID{}) && len(in.Addrs) > 0 {
+// keyOf is a service's instance: by its node, or by its first address where the
+// node is not known.
+func keyOf(in *resolver.Instance) instanceKey {
+	k := instanceKey{service: in.Service, node: in.Node}
+	if in.Node == anyNode && len(in.Addrs) > 0 {
 		k.addr = in.Addrs[0]
 	}
 	return k
@@ -52,7 +44,7 @@ func (h *health) declined(in *resolver.Instance, wait time.Duration) {
 		wait = holdDeclined
 	}
 	now := time.Now()
-	h.busy.Hold(busyKeyOf(in), now.Add(wait), now)
+	h.busy.Hold(keyOf(in), now.Add(wait), now)
 }
 
 // suspect reports whether an address was silent when last asked, and it is not
@@ -78,7 +70,7 @@ func (h *health) assess(c *resolver.Candidate, addrs []netip.AddrPort, now time.
 		c.Standing, c.Until = resolver.Well, time.Time{}
 		c.Heard() // we have no opinion of our own
 	}
-	if s, until := h.busy.Standing(busyKeyOf(&c.Instance), now); s != resolver.Well && c.Standing != resolver.Ejected {
+	if s, until := h.busy.Standing(keyOf(&c.Instance), now); s != resolver.Well && c.Standing != resolver.Ejected {
 		c.Standing, c.Until = resolver.Busy, until
 	}
 }

@@ -51,11 +51,14 @@ type instanceKey struct {
 }
 
 func (c *candidate) key(service sal.Name) instanceKey {
-	if c.from.Node != (identity.NodeID{}) {
+	if c.from.Node != anyNode {
 		return instanceKey{service: service, node: c.from.Node}
 	}
 	return instanceKey{service: service, addr: c.addr}
 }
+
+// mayBe reports whether a connection is to the node that the key has, if any.
+func (k instanceKey) mayBe(l *link) bool { return k.node == anyNode || k.node == l.peer.Node }
 
 // instance is a connection to one, or the dial that is to become it.
 type instance struct {
@@ -87,7 +90,7 @@ func (s *instance) stale() bool {
 // place.
 func (s *instance) standsIn(key instanceKey) bool {
 	l := s.dialled()
-	return l != nil && key.node != anyNode && key.node != l.peer.Node
+	return l != nil && !key.mayBe(l)
 }
 
 func (in *instances) init(p *PacketConn) {
@@ -172,7 +175,7 @@ func (in *instances) dial(s *instance, key instanceKey, w want) {
 		return
 	}
 	l := c.link
-	if w.fixed && key.node != anyNode && key.node != l.peer.Node {
+	if w.fixed && !key.mayBe(l) {
 		l.abort(flowset.ResetAborted, "another instance was wanted")
 		s.err = because(ErrNoService, "another node than %v is at its address", key.node.Short())
 		in.forget(key, s)
@@ -220,8 +223,8 @@ func (in *instances) forget(key instanceKey, s *instance) {
 }
 
 // silent reports whether there is a connection to the instance on which nothing
-// comes back, and whether that, or the contrary, is news. It is better to write to another one, if
-// there is.
+// comes back, and whether that, or the contrary, is news. It is better to write
+// to another one, if there is.
 func (in *instances) silent(key instanceKey) (silent, news bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -2,11 +2,9 @@ package serval
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 
-	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/servicetable"
@@ -37,7 +35,7 @@ func (n *Node) Learn(from resolver.Follower) (stop func()) {
 	go func() {
 		defer n.wg.Done()
 		defer close(done)
-		l := learnt{node: n, rules: make(map[learntKey]*learntRules)}
+		l := learnt{node: n, rules: make(map[instanceKey]*learntRules)}
 		for u := range from.Follow(ctx) {
 			l.take(u)
 		}
@@ -52,16 +50,9 @@ func (n *Node) Learn(from resolver.Follower) (stop func()) {
 // learnt is what one source has told.
 type learnt struct {
 	node  *Node
-	rules map[learntKey]*learntRules
+	rules map[instanceKey]*learntRules
 	lap   uint64 // counts snapshots
 	open  bool   // a snapshot is not complete yet
-}
-
-// learntKey is an instance. One whose node is not known is known by its address.
-type learntKey struct {
-	service sal.Name
-	node    identity.NodeID
-	addr    netip.AddrPort
 }
 
 // learntRules are an instance's rules, one for each part of the key space that it
@@ -81,10 +72,7 @@ func (l *learnt) take(u resolver.Update) {
 	var add, remove []*servicetable.Rule[target]
 	for i := range u.Changes {
 		c := &u.Changes[i]
-		key := learntKey{service: c.Service, node: c.Node}
-		if c.Node == (identity.NodeID{}) && len(c.Addrs) > 0 {
-			key.addr = c.Addrs[0]
-		}
+		key := keyOf(&c.Instance)
 		old := l.rules[key]
 		if c.Gone || c.Node == l.node.ID() || len(c.Addrs) == 0 {
 			if old != nil {

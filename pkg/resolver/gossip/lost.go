@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ func (l *lost) note(m Member, now time.Time) {
 	defer l.mu.Unlock()
 	l.remove(m.Node)
 	if len(l.all) == maxLost {
-		l.all = append(l.all[:0], l.all[1:]...)
+		l.all = slices.Delete(l.all, 0, 1)
 	}
 	l.all = append(l.all, lostMember{m, now})
 }
@@ -53,12 +54,7 @@ func (l *lost) found(node identity.NodeID) {
 }
 
 func (l *lost) remove(node identity.NodeID) {
-	for i, m := range l.all {
-		if m.Node == node {
-			l.all = append(l.all[:i], l.all[i+1:]...)
-			return
-		}
-	}
+	l.all = slices.DeleteFunc(l.all, func(m lostMember) bool { return m.Node == node })
 }
 
 // any returns one of those lost, by a number at random.
