@@ -26,6 +26,10 @@ type Proxy struct {
 	// 0 is none.
 	Drain time.Duration
 
+	// End, if it is not nil, is what ends open connections when it is done, instead of
+	// Drain: so a listener can be replaced while its connections go on.
+	End context.Context
+
 	// Quiet reports whether nothing came or went on a connection just now. If it is
 	// set, connections that are not get another 2 seconds after Drain to become so:
 	// they may be in the middle of an answer.
@@ -98,20 +102,32 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	})
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
-	if p.Drain > 0 {
-		timer := time.NewTimer(p.Drain)
-		defer timer.Stop()
-		select {
-		case <-done:
-		case <-timer.C:
-			if p.Quiet != nil {
-				p.endQuiet(done)
-			}
-		}
-	}
+	p.drain(done)
 	end()
 	<-done
 	return err
+}
+
+// drain lets open connections go on for as long as they may, or until all are done.
+func (p *Proxy) drain(done <-chan struct{}) {
+	var over <-chan struct{}
+	switch {
+	case p.End != nil:
+		over = p.End.Done()
+	case p.Drain > 0:
+		ctx, cancel := context.WithTimeout(context.Background(), p.Drain)
+		defer cancel()
+		over = ctx.Done()
+	default:
+		return
+	}
+	select {
+	case <-done:
+	case <-over:
+		if p.Quiet != nil {
+			p.endQuiet(done)
+		}
+	}
 }
 
 func (p *Proxy) note(h *handled, open bool) {
