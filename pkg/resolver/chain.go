@@ -24,7 +24,8 @@ func (c Chain) Resolve(ctx context.Context, service sal.Name) ([]Instance, error
 		case err != nil && !errors.Is(err, ErrNoService):
 			failed = append(failed, err)
 		case err != nil:
-			if why := new(ReasonError); errors.As(err, &why) {
+			why, delayed := new(ReasonError), new(DelayedError)
+			if errors.As(err, &why) || errors.As(err, &delayed) {
 				none = err
 			}
 		}

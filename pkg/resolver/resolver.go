@@ -242,3 +242,17 @@ func (e *NoServiceError) Error() string {
 
 // Is reports whether target is ErrNoService.
 func (e *NoServiceError) Is(target error) bool { return target == ErrNoService }
+
+// DelayedError says that nobody serves a service yet, but that a hook, which would run
+// for a dial, may change that. Resolvers return it to who asks with WithoutHooks. It
+// is ErrNoService.
+type DelayedError struct {
+	Service sal.Name
+}
+
+func (e *DelayedError) Error() string {
+	return fmt.Sprintf("no such service yet: nobody serves %v until a dial runs the hook that starts it", e.Service)
+}
+
+// Is reports whether target is ErrNoService.
+func (e *DelayedError) Is(target error) bool { return target == ErrNoService }

@@ -261,6 +261,8 @@ func (n *Node) Resolve(ctx context.Context, service sal.Name) ([]resolver.Instan
 		return nil, &resolver.ReasonError{Kind: resolver.ErrRefused, Text: err.Error()}
 	case err != nil:
 		return nil, err
+	case len(found) == 0 && resolver.HooksOff(ctx) && n.ruled(service, choice{}).delay != nil:
+		return nil, &resolver.DelayedError{Service: service}
 	case len(found) == 0:
 		return nil, &resolver.NoServiceError{Service: service}
 	}

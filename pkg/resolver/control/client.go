@@ -89,6 +89,8 @@ func (c *Client) Resolve(ctx context.Context, service sal.Name) ([]resolver.Inst
 	switch {
 	case !errors.As(err, &said):
 		return nil, err
+	case said.Code == codeNoService && said.delayed:
+		return nil, &resolver.DelayedError{Service: service}
 	case said.Code == codeNoService && said.Text != none.Error():
 		return nil, &resolver.ReasonError{Kind: resolver.ErrNoService, Text: said.Text}
 	case said.Code == codeNoService:
@@ -144,6 +146,8 @@ type Error struct {
 	Status int    // of HTTP
 	Code   string // for programs; may be empty
 	Text   string
+
+	delayed bool
 }
 
 func (e *Error) Error() string { return "servald: " + e.Text }
@@ -192,7 +196,7 @@ func (c *Client) open(ctx context.Context, method, path string, in any) (*http.R
 	if decoder(resp).Decode(&f) != nil || f.Error == "" {
 		f.Error = "it answers " + resp.Status
 	}
-	return nil, &Error{Status: resp.StatusCode, Code: f.Code, Text: f.Error}
+	return nil, &Error{Status: resp.StatusCode, Code: f.Code, Text: f.Error, delayed: f.Delayed}
 }
 
 func decoder(resp *http.Response) *json.Decoder {

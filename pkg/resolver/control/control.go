@@ -123,6 +123,9 @@ type certificate struct {
 type failure struct {
 	Error string `json:"error"`
 	Code  string `json:"code,omitempty"`
+
+	// Delayed says of codeNoService that a hook, which was not to run, may change it.
+	Delayed bool `json:"delayed,omitempty"`
 }
 
 // Codes of failures.

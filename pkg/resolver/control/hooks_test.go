@@ -58,9 +58,14 @@ func TestRules(t *testing.T) {
 			t.Errorf("%v: %v", kind, err)
 		}
 	}
+	r.err = fmt.Errorf("asked: %w", &resolver.DelayedError{Service: web})
+	delayed := new(resolver.DelayedError)
+	if _, err := c.Resolve(ctx, web); !errors.Is(err, resolver.ErrNoService) || !errors.As(err, &delayed) || delayed.Service != web {
+		t.Errorf("a hook would run: %v", err)
+	}
 	r.err = &resolver.NoServiceError{Service: web}
 	why := new(resolver.ReasonError)
-	if _, err := c.Resolve(ctx, web); !errors.Is(err, resolver.ErrNoService) || errors.As(err, &why) {
+	if _, err := c.Resolve(ctx, web); !errors.Is(err, resolver.ErrNoService) || errors.As(err, &why) || errors.As(err, &delayed) {
 		t.Errorf("nobody is known: %v", err)
 	}
 }

@@ -120,6 +120,8 @@ func answer(f func(*http.Request) (any, error)) http.HandlerFunc {
 			switch {
 			case errors.Is(err, resolver.ErrNoService):
 				code, fail.Code = http.StatusNotFound, codeNoService
+				delayed := new(resolver.DelayedError)
+				fail.Delayed = errors.As(err, &delayed)
 			case errors.Is(err, resolver.ErrRefused):
 				code, fail.Code = http.StatusForbidden, codeRefused
 			}
