@@ -37,8 +37,8 @@ func TestProxyEnd(t *testing.T) {
 		}
 	}
 	echo()
-	ln.Close()
 	cancel()
+	ln.Close()
 	again, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
