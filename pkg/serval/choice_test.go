@@ -221,6 +221,31 @@ func TestSticky(t *testing.T) {
 	}
 }
 
+// TestPrefer: the instance that a Dialer prefers answers it, and another does once
+// that one is gone.
+func TestPrefer(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.flat = true
+	client := l.nodeWith(Config{TryNext: 50 * time.Millisecond}, ip(1))
+	listeners := make(map[identity.NodeID]*Listener)
+	for host := 2; host < 6; host++ {
+		n, ln := l.instance(host, "svc:web", ListenConfig{})
+		listeners[n.ID()] = ln
+	}
+	for id, ln := range listeners {
+		a := *ln.Addr().(*Addr)
+		if got := tally(t, 5, by(t, &Dialer{Node: client, Prefer: &a})); got[id] != 5 {
+			t.Errorf("%v was preferred, and %v answered", id, got)
+		}
+		must(t, ln.Close())
+		if len(listeners) > 1 && reached(t, by(t, &Dialer{Node: client, Prefer: &a})) == id {
+			t.Error("a closed instance answered")
+		}
+		delete(listeners, id)
+	}
+}
+
 // TestBalance: each way to choose, wished by the instances or by the dialler.
 func TestBalance(t *testing.T) {
 	t.Parallel()

@@ -31,6 +31,10 @@ type Dialer struct {
 	// DialInstance does.
 	Instance identity.NodeID
 
+	// Prefer, if it is not nil, is an instance to ask first, such as a Conn's
+	// RemoteAddr; if it does not answer in time, or refuses, others are asked.
+	Prefer *Addr
+
 	// Sticky asks for the instance of a service, and a Key, that answered this
 	// Dialer last, as long as it answers: session affinity.
 	Sticky bool
@@ -96,5 +100,8 @@ func (d *Dialer) want() (*Node, want, error) {
 		w.choice = keyed(d.Key)
 	}
 	w.choice.balance, w.choice.only = d.Balance, d.Instance
+	if d.Prefer != nil {
+		w.choice.rather, w.choice.ratherAt = d.Prefer.Instance, d.Prefer.Underlay
+	}
 	return n, w, nil
 }

@@ -30,12 +30,13 @@ type lastInstance struct {
 	at   netip.AddrPort
 }
 
-// prefer makes the instance of the last dial come first.
+// prefer makes the instance of the last dial, if there was one, come first.
 func (s *sticky) prefer(k stickyKey, w *choice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := s.m[k]
-	w.rather, w.ratherAt = last.node, last.at
+	if last, ok := s.m[k]; ok {
+		w.rather, w.ratherAt = last.node, last.at
+	}
 }
 
 // note remembers who answered.
