@@ -16,6 +16,7 @@ import (
 
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/conntest"
+	"github.com/serval-net/serval/servald/internal/expose"
 )
 
 // network is a cluster over TCP on loopback: names that are listened on.
@@ -46,7 +47,7 @@ func (n *network) DialContext(ctx context.Context, _, name string) (net.Conn, er
 	return d.DialContext(ctx, "tcp", ln.Addr().String())
 }
 
-func (n *network) ListenAs(_ context.Context, _ serval.ListenConfig, name string) (instanceListener, error) {
+func (n *network) ListenAs(_ context.Context, _ serval.ListenConfig, name string) (expose.Listener, error) {
 	ln, err := n.Listen(name)
 	return tcpInstance{ln}, err
 }
@@ -56,6 +57,9 @@ type tcpInstance struct{ net.Listener }
 
 func (tcpInstance) Suspend(context.Context) error { return nil }
 func (tcpInstance) Resume(context.Context) error  { return nil }
+func (tcpInstance) Update(context.Context, func(*serval.ListenConfig)) error {
+	return nil
+}
 
 func (n *network) Listen(name string) (net.Listener, error) {
 	n.mu.Lock()

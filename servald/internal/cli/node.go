@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/expose"
 	"github.com/serval-net/serval/servald/internal/units"
 )
 
@@ -13,30 +14,22 @@ import (
 type node interface {
 	DialContext(ctx context.Context, network, name string) (net.Conn, error)
 	Listen(name string) (net.Listener, error)
-	// ListenAs is Listen for an instance with options.
-	ListenAs(ctx context.Context, lc serval.ListenConfig, name string) (instanceListener, error)
+	expose.Node
 	// Close waits until what was written is delivered.
 	Close() error
 }
 
-// instanceListener is what serve needs of a *serval.Listener.
-type instanceListener interface {
-	net.Listener
-	Suspend(ctx context.Context) error
-	Resume(ctx context.Context) error
+// stack is a serval.Node whose listeners have no type.
+type stack struct {
+	*serval.Node
+	onNode
 }
 
-// stack is a serval.Node whose listeners have no type.
-type stack struct{ *serval.Node }
+// onNode is the node as servers that are put behind names need it.
+type onNode = expose.Node
 
 // Listen is Node.Listen.
 func (s stack) Listen(name string) (net.Listener, error) { return s.Node.Listen(name) }
-
-// ListenAs is ListenConfig.Listen.
-func (s stack) ListenAs(ctx context.Context, lc serval.ListenConfig, name string) (instanceListener, error) {
-	lc.Node = s.Node
-	return lc.Listen(ctx, name)
-}
 
 // withNode runs f with a node that is closed afterwards.
 func (a *App) withNode(ctx context.Context, f func(node) error) error {

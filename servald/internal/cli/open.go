@@ -9,6 +9,7 @@ import (
 
 	"github.com/serval-net/serval/pkg/resolver/control"
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/expose"
 )
 
 // openNode starts a node as serval.ConfigFromEnv describes it, where the flags stand
@@ -37,7 +38,7 @@ func openNode(_ context.Context, a *App) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stack{n}, nil
+	return stack{n, expose.On(n)}, nil
 }
 
 // setEnvironment puts the flags that were given into their variables.
