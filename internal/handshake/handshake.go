@@ -45,6 +45,7 @@ type Params struct {
 	Datagram    bool   // datagrams, not a stream; the dialler says, both have it
 	Key         uint64 // of the service ID, see sal.ServiceID.WithKey; the dialler's
 	MaxDatagram uint16 // longest datagram this end takes, in bytes; 0 if it does not say
+	Port        uint16 // that is asked for, 0 for none; the dialler's
 
 	// ResetToken proves that a stateless reset comes from the end that chose it.
 	// This package sets it with the function ResetToken.
@@ -57,6 +58,7 @@ type Session struct {
 	Local, Remote sal.FlowID
 	Peer          identity.Peer
 	PeerParams    Params
+	Port          uint16 // as dialled, 0 for none; at both ends
 
 	Suite      seal.Suite
 	SendSecret [32]byte // for seal.NewSealer
@@ -89,4 +91,7 @@ var (
 	// not allow the connection. The error says why, and wraps the error of
 	// identity.Cluster.Verify if that is the reason.
 	ErrNotAuthorized = errors.New("peer is not authorised")
+	// ErrNoPorts means that the instance is authentic, and too old for datagrams
+	// with ports: ask another.
+	ErrNoPorts = errors.New("the instance knows no ports")
 )

@@ -50,7 +50,7 @@ func NewInitiator(cfg Config, service sal.Name, flow sal.FlowID, p Params) (*Ini
 		Service:  service.ServiceID().WithKey(p.Key),
 		Noise:    i.e.public[:],
 	}
-	i.syn.Extensions = padding
+	i.syn.Extensions = padded(i.port())
 	i.packet = i.syn.Append(make([]byte, 0, synLen))
 	i.echo = i.syn.Echo()
 	return i, nil
@@ -69,11 +69,11 @@ func (i *Initiator) Avoid(addr netip.AddrPort) bool {
 			return false
 		}
 	}
-	e, err := sal.Extensions(nil).Add(sal.ExtAvoid, sal.AppendAvoid(bytes.Clone(avoid), addr))
+	e, err := i.port().Add(sal.ExtAvoid, sal.AppendAvoid(bytes.Clone(avoid), addr))
 	if err != nil {
 		return false
 	}
-	i.syn.Extensions = append(e, pad(len(padding)-len(e))...)
+	i.syn.Extensions = padded(e)
 	i.packet = i.syn.Append(make([]byte, 0, synLen))
 	return true
 }
@@ -89,7 +89,7 @@ func (i *Initiator) HandleCookie(pkt []byte) (syn []byte, err error) {
 		return nil, ErrForged
 	}
 	again := i.syn
-	var e sal.Extensions
+	e := i.port()
 	if avoid, ok := i.syn.Extensions.Get(sal.ExtAvoid); ok {
 		e, _ = e.Add(sal.ExtAvoid, avoid) // it was possible before
 	}
@@ -117,7 +117,8 @@ func (i *Initiator) HandleRefuse(pkt []byte) (sal.Refuse, error) {
 // sent it, and the OPEN packet: send it, alone or with data behind it, until an
 // authentic packet arrives. After an error the Initiator is as before, and the
 // next SYN-ACK may be better: ErrForged and errors of sal mean that nobody
-// answered, ErrNotAuthorized that someone did who may not serve the name.
+// answered, ErrNotAuthorized that someone did who may not serve the name, and
+// ErrNoPorts one who cannot tell the ports of datagrams.
 func (i *Initiator) HandleSYNACK(now time.Time, pkt []byte) (*Session, []byte, error) {
 	ack, err := sal.ParseSYNACK(pkt)
 	if err != nil {
@@ -134,6 +135,9 @@ func (i *Initiator) HandleSYNACK(now time.Time, pkt []byte) (*Session, []byte, e
 	if err != nil {
 		return nil, nil, err
 	}
+	if i.params.Datagram && p.port != i.params.Port {
+		return nil, nil, ErrNoPorts
+	}
 	via, _ := ack.Extensions.Via()
 	open, err := i.write(&state, ack.Source, re, via.Ticket)
 	if err != nil {
@@ -144,6 +148,7 @@ func (i *Initiator) HandleSYNACK(now time.Time, pkt []byte) (*Session, []byte, e
 		Local:   i.syn.Flow,
 		Remote:  ack.Source,
 		Peer:    peer,
+		Port:    i.params.Port,
 		PeerParams: Params{
 			Window:      ack.Window,
 			Datagram:    i.params.Datagram,
@@ -182,7 +187,7 @@ func (i *Initiator) read(ack *sal.SYNACK) (state symmetric, re, rs *[keyLen]byte
 		return state, nil, nil, p, err
 	}
 	p, ok := parsePayload(plain)
-	if !ok || !bytes.Equal(p.header, ack.AppendPrologue(nil)) {
+	if !ok || !bytes.Equal(p.header, ack.AppendPrologue(nil)) || p.port != 0 && p.port != i.params.Port {
 		return state, nil, nil, p, ErrForged
 	}
 	return state, re, rs, p, nil
@@ -215,6 +220,7 @@ func (i *Initiator) write(state *symmetric, to sal.FlowID, re *[keyLen]byte, tic
 		maxDatagram: i.params.MaxDatagram,
 		service:     i.service.Path(),
 		chain:       i.id.Chain(),
+		port:        i.params.Port,
 	}
 	if ticket != ([8]byte{}) {
 		p.ticket = ticket[:]
@@ -229,6 +235,22 @@ var padding = func() sal.Extensions {
 	bare := sal.SYN{Noise: make([]byte, keyLen)}
 	return pad(synLen - len(bare.AppendPrologue(nil)) - 2 - keyLen) // hop limit and length of e
 }()
+
+// padded brings a SYN with these extensions to synLen.
+func padded(e sal.Extensions) sal.Extensions {
+	if len(e) == 0 {
+		return padding
+	}
+	return append(e, pad(len(padding)-len(e))...)
+}
+
+// port returns the PORT extension, nothing if no port is asked for.
+func (i *Initiator) port() (e sal.Extensions) {
+	if i.params.Port != 0 {
+		e, _ = e.Add(sal.ExtPort, sal.AppendPort(nil, i.params.Port)) // never fails
+	}
+	return e
+}
 
 // pad is PAD extensions of n bytes in all, at least 2.
 func pad(n int) sal.Extensions {

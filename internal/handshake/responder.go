@@ -133,6 +133,7 @@ func (r *Responder) answer(h *half, syn *sal.SYN, flow sal.FlowID) ([]byte, erro
 		service:     h.service.Path(),
 		chain:       r.cfg.Identity.Chain(),
 		header:      ack.AppendPrologue(nil),
+		port:        syn.Extensions.Port(),
 	}
 	ack.Noise = state.seal(msg, p.append(nil))
 	if h.router.IsValid() {
@@ -209,6 +210,7 @@ func (r *Responder) complete(h *half, msg []byte, now time.Time) (*Session, erro
 		Local:   h.flow,
 		Remote:  h.peerFlow,
 		Suite:   h.suite,
+		Port:    p.port, // not what the SYN said, which anybody may alter
 	}
 	s.Hearsay = h.router.IsValid() && !hmac.Equal(p.ticket, h.ticket[:])
 	s.PeerParams = h.peerParams
@@ -237,5 +239,9 @@ func (s *Session) judge(h *half, p *payload) error {
 // cannot take the place of the genuine one.
 func synID(syn *sal.SYN) [sha256.Size]byte {
 	var buf [128]byte
-	return sha256.Sum256(append(syn.AppendPrologue(buf[:0]), syn.Noise...))
+	b := append(syn.AppendPrologue(buf[:0]), syn.Noise...)
+	if port := syn.Extensions.Port(); port != 0 {
+		b = sal.AppendPort(b, port)
+	}
+	return sha256.Sum256(b)
 }

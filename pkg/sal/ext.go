@@ -16,6 +16,7 @@ const (
 	ExtTrace  ExtType = 6  // reserved
 	ExtVia    ExtType = 8  // in a SYNACK: the SYN came through a service router, see Via
 	ExtAvoid  ExtType = 10 // in a SYN: addresses that a router shall not choose, because they refused it
+	ExtPort   ExtType = 12 // in a SYN: the port that the dialler asked for, see Extensions.Port
 )
 
 const (
@@ -113,7 +114,7 @@ func (e Extensions) check() error {
 			return errCookieLen
 		case t == ExtSource && (len(v)%sourceLen != 0 || len(v) > MaxSources*sourceLen):
 			return errExtLen
-		case t == ExtVia && len(v) != viaLen || t == ExtAvoid && (len(v)%addrLen != 0 || len(v) > MaxAvoid*addrLen):
+		case t == ExtPort && len(v) != portLen || t == ExtVia && len(v) != viaLen || t == ExtAvoid && (len(v)%addrLen != 0 || len(v) > MaxAvoid*addrLen):
 			return errExtLen
 		case t&1 == 1: // no odd type is known to version 1
 			return errCritical
