@@ -54,15 +54,15 @@ func (d *dgramQueue) pop() {
 	d.n--
 }
 
-// SendDatagram queues a copy of b.
-func (c *Conn) SendDatagram(b []byte) error {
+// SendDatagram queues a copy of head and b as one datagram. Head may be nil.
+func (c *Conn) SendDatagram(head, b []byte) error {
 	if c.err != nil {
 		return c.err
 	}
-	if len(b) > c.MaxDatagram() {
+	if len(head)+len(b) > c.MaxDatagram() {
 		return ErrTooLong
 	}
-	c.dgrams.push(append([]byte(nil), b...))
+	c.dgrams.push(append(append(make([]byte, 0, len(head)+len(b)), head...), b...))
 	return nil
 }
 

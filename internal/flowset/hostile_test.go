@@ -190,11 +190,11 @@ func TestDatagramQueue(t *testing.T) {
 	a.conn.datagram, b.conn.datagram = true, true
 	a.through = func(_ int, pkt []byte, deliver func()) { w.at(w.now.Add(1e7), deliver) }
 	b.through = func(_ int, pkt []byte, deliver func()) { w.at(w.now.Add(1e7), deliver) }
-	if err := a.conn.SendDatagram(make([]byte, a.conn.MaxDatagram()+1)); err != ErrTooLong {
+	if err := a.conn.SendDatagram(nil, make([]byte, a.conn.MaxDatagram()+1)); err != ErrTooLong {
 		t.Errorf("too long: %v", err)
 	}
 	for range 3 * maxQueued {
-		if err := a.conn.SendDatagram(make([]byte, a.conn.MaxDatagram())); err != nil {
+		if err := a.conn.SendDatagram(nil, make([]byte, a.conn.MaxDatagram())); err != nil {
 			t.Fatal(err)
 		}
 	}

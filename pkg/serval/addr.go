@@ -2,6 +2,7 @@ package serval
 
 import (
 	"net/netip"
+	"strconv"
 
 	"github.com/serval-net/serval/pkg/identity"
 )
@@ -12,6 +13,11 @@ type Addr struct {
 	Service  string          // "svc:web"; empty for a client that serves nothing
 	Instance identity.NodeID // the node
 	Underlay netip.AddrPort  // where it was when asked
+
+	// Port is one of the service's, as legacy programs have them: the one that was
+	// dialled (Dialer.Port), or of a datagram the one that it is for or from. 0 if
+	// there is none.
+	Port uint16
 
 	link *link // the connection it was read from, for PacketConn.WriteTo
 }
@@ -31,5 +37,12 @@ func (n *Node) localAddr(service string) Addr {
 // Network returns "serval".
 func (a *Addr) Network() string { return "serval" }
 
-// String returns "svc:web#<instance>", or "#<instance>" for a mere client.
-func (a *Addr) String() string { return a.Service + "#" + a.Instance.Short() }
+// String returns "svc:web#<instance>", or "#<instance>" for a mere client, with
+// ":<port>" behind it if there is a Port.
+func (a *Addr) String() string {
+	s := a.Service + "#" + a.Instance.Short()
+	if a.Port != 0 {
+		s += ":" + strconv.Itoa(int(a.Port))
+	}
+	return s
+}

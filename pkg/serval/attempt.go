@@ -49,7 +49,7 @@ type asked struct {
 // params is what the SYN says of the connection wanted.
 func (a *attempt) params() handshake.Params {
 	p := a.node.params(a.want.datagram)
-	p.Key = a.want.choice.key
+	p.Key, p.Port = a.want.choice.key, a.want.port
 	return p
 }
 
@@ -250,6 +250,8 @@ func (a *attempt) hear(ans *answer) (done bool, err error) {
 			return true, nil
 		case errors.Is(err, handshake.ErrNotAuthorized):
 			return false, fmt.Errorf("%w: %w", ErrNotAuthorized, err)
+		case errors.Is(err, handshake.ErrNoPorts):
+			return false, because(ErrRefused, "the instance of %v cannot tell the ports of datagrams apart; update its node, or dial without a port", a.name)
 		}
 	case sal.TypeCookie:
 		if syn, err := a.init.HandleCookie(ans.pkt); err == nil {

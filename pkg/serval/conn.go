@@ -64,11 +64,8 @@ func (c *Conn) Read(b []byte) (int, error) {
 		n, err := c.tcp.Read(b)
 		return n, c.wrap("read", err)
 	}
-	m, err := c.link.inbox.get()
-	if err != nil {
-		return 0, c.wrap("read", err)
-	}
-	return copy(b, m.b), nil
+	n, _, err := c.ReadPort(b)
+	return n, err
 }
 
 // Write writes b, or sends it as one datagram.
@@ -77,10 +74,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 		n, err := c.tcp.Write(b)
 		return n, c.wrap("write", err)
 	}
-	if err := c.link.sendDatagram(b); err != nil {
-		return 0, c.wrap("write", err)
-	}
-	return len(b), nil
+	return c.WritePort(b, 0)
 }
 
 // ReadFrom implements io.ReaderFrom.
@@ -163,9 +157,14 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// MaxDatagram is the longest datagram that can be sent now, in bytes.
+// MaxDatagram is the longest datagram that can be sent now, in bytes, its port not
+// counted.
 func (c *Conn) MaxDatagram() int {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
-	return c.link.set.MaxDatagram()
+	n := c.link.set.MaxDatagram()
+	if c.link.ports {
+		n -= portLen
+	}
+	return n
 }

@@ -39,6 +39,15 @@ type Dialer struct {
 	// Dialer last, as long as it answers: session affinity.
 	Sticky bool
 
+	// Port, if it is not 0, is told to the instance: what a program asked for that
+	// knows ports and no services. The instance may act by it (Conn.Port,
+	// Addr.Port), and most ignore it; it takes no part in the choice of one. With
+	// DialPacket, and the networks of datagrams, each datagram has a port of its
+	// own besides, 2 bytes that MaxDatagram leaves room for: that of Addr.Port, or
+	// else this one. Instances that are too old to know ports are dialled as if
+	// there were none; for datagrams, they are passed over.
+	Port uint16
+
 	sticky sticky
 }
 
@@ -95,7 +104,7 @@ func (d *Dialer) want() (*Node, want, error) {
 	if d.Balance > resolver.BalanceHash {
 		return nil, want{}, fmt.Errorf("serval: Dialer.Balance is %v; choose one of the constants of package resolver", d.Balance)
 	}
-	w := want{policy: d.Policy}
+	w := want{policy: d.Policy, port: d.Port}
 	if d.Key != "" {
 		w.choice = keyed(d.Key)
 	}

@@ -48,11 +48,12 @@ func (n *Node) establish(e *establishment) (*link, error) {
 	l.local = Addr{Instance: n.ID(), Underlay: e.socket.LocalAddr()}
 	l.remote = Addr{Instance: ses.Peer.Node, Underlay: e.from}
 	if e.dialled {
-		l.remote.Service = ses.Service.String()
+		l.remote.Service, l.remote.Port = ses.Service.String(), ses.Port
 		l.opening.start(now, e.open, e.rtt)
 	} else {
-		l.local.Service = ses.Service.String()
+		l.local.Service, l.local.Port = ses.Service.String(), ses.Port
 	}
+	l.port, l.ports = ses.Port, ses.Port != 0 && ses.PeerParams.Datagram
 	l.set = flowset.New(flowset.Config{Window: n.cfg.Window, MaxWindow: n.cfg.MaxWindow,
 		PeerWindow: uint64(ses.PeerParams.Window), Patience: n.cfg.Patience, Datagram: ses.PeerParams.Datagram,
 		Control: l, OnState: l.onState})

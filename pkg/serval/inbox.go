@@ -18,6 +18,7 @@ const (
 type message struct {
 	b    []byte
 	from *link
+	port uint16 // of the service; 0 without ports
 }
 
 func (m message) cost() int { return len(m.b) + messageCost }
@@ -59,12 +60,14 @@ func (in *inbox) resize(bytes int) {
 	in.mu.Unlock()
 }
 
-// put adds datagrams that arrived together. It reports how many found no room.
+// put adds datagrams that arrived together. It reports how many found no room, or
+// lack their port.
 func (in *inbox) put(from *link, all [][]byte) (dropped int) {
 	in.mu.Lock()
 	for _, b := range all {
-		m := message{b, from}
-		if in.closed || in.bytes+m.cost() > in.limit || in.of != nil && in.of[from]+m.cost() > in.limit/4 {
+		rest, port, ok := from.cutPort(b)
+		m := message{rest, from, port}
+		if !ok || in.closed || in.bytes+m.cost() > in.limit || in.of != nil && in.of[from]+m.cost() > in.limit/4 {
 			dropped++
 			continue
 		}

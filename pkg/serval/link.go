@@ -31,6 +31,8 @@ type link struct {
 	remote Addr // as dialled or accepted; remoteAddr knows where it is now
 
 	service  sal.Name   // as dialled
+	port     uint16     // as dialled
+	ports    bool       // each datagram has a port in front, see port.go
 	first    sal.FlowID // the peer's, of the flow that the token is for
 	listener *Listener  // that it came in by; nil if dialled here
 
@@ -132,7 +134,14 @@ func (l *link) Abort() {
 	l.mu.Unlock()
 }
 
-func (l *link) sendDatagram(b []byte) error {
+// sendDatagram sends b to a port of the service, or from one at its end. 0 is the
+// port as dialled.
+func (l *link) sendDatagram(b []byte, port uint16) error {
+	var room [portLen]byte
+	head, err := l.portHead(room[:0], port)
+	if err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.gone {
@@ -141,7 +150,7 @@ func (l *link) sendDatagram(b []byte) error {
 		}
 		return ErrClosed
 	}
-	if err := l.set.SendDatagram(b); err == flowset.ErrTooLong {
+	if err := l.set.SendDatagram(head, b); err == flowset.ErrTooLong {
 		return errTooLong
 	} else if err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 
 // SafeDatagram is how many bytes a datagram may have on every path. A connection
 // may carry longer ones, see Conn.MaxDatagram; what is too long is an error that
-// satisfies errors.Is with syscall.EMSGSIZE, as on a UDP socket.
+// satisfies errors.Is with syscall.EMSGSIZE, as on a UDP socket. Where datagrams
+// have ports (Dialer.Port), it is 2 bytes less.
 const SafeDatagram = 1204
 
 // maxCorrespondents bounds the connections that a PacketConn accepts. Others are
@@ -145,7 +146,7 @@ func (p *PacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
 		return 0, nil, &OpError{Op: "read", Service: p.local.String(), Err: err}
 	}
 	a := m.from.remoteAddr()
-	a.link = m.from
+	a.link, a.Port = m.from, m.port
 	return copy(b, m.b), a, nil
 }
 

@@ -20,6 +20,10 @@ const rebinds = 3
 // instance: each datagram's is chosen anew, as that of a dial is. With Instance
 // too, it is that instance.
 //
+// Port, if it is not 0, is the service's port that the datagram is for, and in an
+// answer that it is from: another than what ReadFrom returned, if one likes. It
+// takes Dialer.Port on the dialling side.
+//
 // The first datagram to an instance opens a connection, which takes a round trip.
 // If the instance does not answer, another takes its place, as for a dial.
 func (p *PacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
@@ -28,7 +32,7 @@ func (p *PacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 		return 0, &OpError{Op: "write", Service: to.String(), Err: because(ErrNoService, "the address is a %T; use the *serval.Addr that ReadFrom returned, or one with a Service", to)}
 	}
 	if a.link != nil {
-		err := a.link.sendDatagram(b)
+		err := a.link.sendDatagram(b, a.Port)
 		if err == nil {
 			return len(b), nil
 		}
@@ -46,7 +50,7 @@ func (p *PacketConn) WriteTo(b []byte, to net.Addr) (int, error) {
 func (p *PacketConn) writeTo(b []byte, a *Addr) error {
 	if a.Instance == anyNode {
 		if l := p.quick(a.Service); l != nil {
-			if err := l.sendDatagram(b); err == nil || !l.over() {
+			if err := l.sendDatagram(b, a.Port); err == nil || !l.over() {
 				return l.wrap("write", err)
 			}
 		}
@@ -56,7 +60,7 @@ func (p *PacketConn) writeTo(b []byte, a *Addr) error {
 		if err != nil {
 			return err
 		}
-		if err = l.sendDatagram(b); err == nil {
+		if err = l.sendDatagram(b, a.Port); err == nil {
 			return nil
 		}
 		if again == rebinds || !l.over() {
@@ -120,7 +124,7 @@ func (p *PacketConn) WriteAll(ctx context.Context, service string, b []byte) (n 
 	for _, t := range append(open, dialling...) {
 		l, e := p.connected(ctx, t.s, t.key, t.w)
 		if e == nil {
-			e = l.sendDatagram(b)
+			e = l.sendDatagram(b, 0)
 		}
 		if e != nil {
 			failed, err = failed+1, e

@@ -10,6 +10,7 @@ import (
 // want is what a dial asks for besides the service.
 type want struct {
 	datagram bool
+	port     uint16 // see Dialer.Port
 	shared   *inbox // takes the datagrams, of a PacketConn; nil makes one
 	policy   Policy
 	choice   choice
