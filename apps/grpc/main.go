@@ -2,16 +2,22 @@
 // and a way to dial and needs to know nothing else.
 //
 //	grpc serve svc:greeter
-//	grpc greet svc:greeter NAME
+//	grpc greet svc:greeter WHOM [TIMES [PAUSE]]
+//
+// In place of a service's name, tcp:HOST:PORT is over TCP, as programs do that know
+// nothing of serval.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,8 +25,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"github.com/serval-net/serval/pkg/serval"
 )
 
 func main() {
@@ -32,31 +36,50 @@ func main() {
 	}
 }
 
+const usage = "usage: grpc serve NAME, or grpc greet NAME WHOM [TIMES [PAUSE]]"
+
 func run(ctx context.Context, args []string) error {
-	switch {
-	case len(args) == 2 && args[0] == "serve":
-	case len(args) == 3 && args[0] == "greet":
-	default:
-		return errors.New("usage: grpc serve NAME, or grpc greet NAME WHOM")
+	if len(args) < 2 {
+		return errors.New(usage)
 	}
-	node, err := serval.Default()
+	network, closeNetwork, err := over(args[1])
 	if err != nil {
 		return err
 	}
-	defer node.Close()
-	if args[0] == "serve" {
-		ln, err := node.Listen(args[1])
+	defer closeNetwork()
+	name := strings.TrimPrefix(args[1], overTCP)
+	switch {
+	case len(args) == 2 && args[0] == "serve":
+		ln, err := network.Listen(name)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(os.Stderr, "greeting at %s\n", ln.Addr())
 		return serve(ctx, ln)
+	case len(args) >= 3 && len(args) <= 5 && args[0] == "greet":
+		times, pause, err := howOften(args[3:])
+		if err != nil {
+			return err
+		}
+		return greet(ctx, network, name, args[2], times, pause, os.Stdout)
 	}
-	greeting, err := greet(ctx, node, args[1], args[2])
-	if err == nil {
-		fmt.Println(greeting)
+	return errors.New(usage)
+}
+
+// howOften reads how many greetings are wanted, and the time between them.
+func howOften(args []string) (times int, pause time.Duration, err error) {
+	times = 1
+	if len(args) > 0 {
+		if times, err = strconv.Atoi(args[0]); err != nil || times < 1 {
+			return 0, 0, fmt.Errorf("%q is not a number of greetings; %s", args[0], usage)
+		}
 	}
-	return err
+	if len(args) > 1 {
+		if pause, err = time.ParseDuration(args[1]); err != nil {
+			return 0, 0, fmt.Errorf("%q is not a time such as 100ms; %s", args[1], usage)
+		}
+	}
+	return times, pause, nil
 }
 
 // greeter is the service. Its messages are well-known types and its description is
@@ -108,18 +131,37 @@ func serve(ctx context.Context, ln net.Listener) error {
 	return s.Serve(ln)
 }
 
-// greet asks an instance of the service for a greeting.
-func greet(ctx context.Context, node *serval.Node, service, whom string) (string, error) {
+// greet asks an instance of the service for greetings, over one connection, and
+// writes each in a line.
+func greet(ctx context.Context, network network, service, whom string, times int, pause time.Duration, to io.Writer) error {
 	// Serval encrypts and authenticates below grpc, which needs not do so again.
 	conn, err := grpc.NewClient("passthrough:///"+service,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return node.DialContext(ctx, "tcp", addr)
+			return network.DialContext(ctx, "tcp", addr)
 		}))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer conn.Close()
+	for i := range times {
+		if i > 0 {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		greeting, err := ask(ctx, conn, whom)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(to, greeting)
+	}
+	return nil
+}
+
+func ask(ctx context.Context, conn *grpc.ClientConn, whom string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	answer := new(wrapperspb.StringValue)
