@@ -1,0 +1,65 @@
+package tun
+
+import (
+	"sync"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// minBuffer is what one TCP connection may hold in each direction at least, in bytes.
+const minBuffer = 32 << 10
+
+// timeWait is how long a port of a client is kept after its connection has ended. On a
+// TUN nothing comes late, and clients use their ports again.
+var timeWait = tcpip.TCPTimeWaitTimeoutOption(time.Second)
+
+// bufferSize is how many bytes one more connection may hold in each direction.
+func (s *Stack) bufferSize() int {
+	return min(max(s.cfg.Memory/(4*max(s.streams.len(), 1)), minBuffer), s.cfg.MaxBuffer)
+}
+
+// streams is the set of connections that are open.
+type streams struct {
+	mu     sync.Mutex
+	open   map[*stream]struct{}
+	closed bool
+}
+
+func (t *streams) len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
+// add returns false if no more streams are wanted.
+func (t *streams) add(st *stream) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	if t.open == nil {
+		t.open = make(map[*stream]struct{})
+	}
+	t.open[st] = struct{}{}
+	return true
+}
+
+func (t *streams) remove(st *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.open, st)
+}
+
+// abort resets all streams and lets no more be added.
+func (t *streams) abort() {
+	t.mu.Lock()
+	t.closed = true
+	open := t.open
+	t.open = nil
+	t.mu.Unlock()
+	for st := range open {
+		st.abort()
+	}
+}

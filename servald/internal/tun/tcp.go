@@ -1,0 +1,117 @@
+package tun
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+)
+
+// configureTCP sets what all TCP connections have in common.
+func (s *Stack) configureTCP() error {
+	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(false)
+	for _, opt := range []tcpip.SettableTransportProtocolOption{
+		&sack, &moderate, &timeWait,
+		&tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: minBuffer, Max: s.cfg.MaxBuffer},
+		&tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: minBuffer, Max: 2 * s.cfg.MaxBuffer},
+	} {
+		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
+			return fmt.Errorf("tun: setting %T: %v", opt, err)
+		}
+	}
+	return nil
+}
+
+// takeSegment takes segments that belong to no connection. It returns false for those
+// that TCP answers with a reset.
+func (s *Stack) takeSegment(f *tcp.Forwarder, id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+	h := header.TCP(pkt.TransportHeader().Slice())
+	if h.Flags()&(header.TCPFlagSyn|header.TCPFlagAck) != header.TCPFlagSyn {
+		return false
+	}
+	if s.ctx.Err() != nil || !s.opening.add(id, h.SequenceNumber()) {
+		return true
+	}
+	s.wg.Add(1) // for serveSYN
+	if !f.HandlePacket(id, pkt) {
+		s.opening.remove(id)
+		s.wg.Done()
+		return false
+	}
+	return true
+}
+
+// serveSYN serves one connection, from its SYN to its end.
+func (s *Stack) serveSYN(r *tcp.ForwarderRequest) {
+	defer s.wg.Done()
+	id := r.ID()
+	conn, err := s.openStream(id)
+	if err != nil {
+		away := IsUnreachable(err)
+		if s.ctx.Err() == nil {
+			s.log.Debug("connection refused", "from", source(id), "to", destination(id), "err", err)
+		}
+		if away {
+			s.counts.unreachable.Add(1)
+			s.unreachable(toAddr(id.RemoteAddress), toAddr(id.LocalAddress), noHost, s.opening.quote(id))
+		} else {
+			s.counts.refused.Add(1)
+		}
+		r.Complete(!away)
+		s.opening.remove(id)
+		return
+	}
+	st, err := s.accept(r)
+	r.Complete(false)
+	s.opening.remove(id)
+	if err != nil {
+		conn.Close()
+		return
+	}
+	s.counts.streams.Add(1)
+	if err := st.join(s.ctx, conn); err != nil && s.ctx.Err() == nil {
+		s.log.Debug("connection failed", "from", source(id), "to", destination(id), "err", err)
+	}
+	s.streams.remove(st)
+}
+
+// openContext is the context for one call of the handler.
+func (s *Stack) openContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(s.ctx, s.cfg.OpenTimeout)
+}
+
+// errFull is why a connection is refused when there are too many.
+var errFull = fmt.Errorf("too many connections are open; raise max_streams")
+
+func (s *Stack) openStream(id stack.TransportEndpointID) (net.Conn, error) {
+	if s.streams.len() >= s.cfg.MaxStreams {
+		return nil, errFull
+	}
+	ctx, cancel := s.openContext()
+	defer cancel()
+	return s.handler.Stream(ctx, source(id), destination(id))
+}
+
+// accept answers the SYN and waits until the connection is established.
+func (s *Stack) accept(r *tcp.ForwarderRequest) (*stream, error) {
+	st := newStream()
+	ep, err := r.CreateEndpoint(&st.queue)
+	if err != nil {
+		return nil, fmt.Errorf("answering the SYN: %v", err)
+	}
+	st.tcp = ep
+	if !s.streams.add(st) {
+		st.abort()
+		return nil, errFull
+	}
+	size := s.bufferSize()
+	ep.SocketOptions().SetReceiveBufferSize(int64(2*size), true)
+	ep.SocketOptions().SetSendBufferSize(int64(size), true)
+	ep.SocketOptions().SetKeepAlive(true)
+	ep.SocketOptions().SetDelayOption(false)
+	return st, nil
+}
