@@ -32,20 +32,14 @@ func (o *Outbound) Datagrams(ctx context.Context, c Client, service string, port
 	if err != nil {
 		return nil, err
 	}
-	return &datagrams{opened, port}, nil
+	return &datagrams{opened}, nil
 }
 
 // datagrams is a connection for datagrams.
-type datagrams struct {
-	*conn
-	port uint16
-}
+type datagrams struct{ *conn }
 
 // WriteTo implements Datagrams; it hides that of streams.
-func (d *datagrams) WriteTo(b []byte, port uint16) (int, error) { return d.Write(b) }
+func (d *datagrams) WriteTo(b []byte, port uint16) (int, error) { return d.WritePort(b, port) }
 
 // ReadFrom implements Datagrams.
-func (d *datagrams) ReadFrom(b []byte) (int, uint16, error) {
-	n, err := d.Read(b)
-	return n, d.port, err
-}
+func (d *datagrams) ReadFrom(b []byte) (int, uint16, error) { return d.ReadPort(b) }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"syscall"
 
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
@@ -20,13 +22,14 @@ func denied(name sal.Name) error { return fmt.Errorf("%v: %w", name, ErrDenied) 
 // IsNoService reports whether there is no such service, or no such name.
 func IsNoService(err error) bool {
 	var name *sal.NameError
-	return errors.Is(err, serval.ErrNoService) || errors.Is(err, resolver.ErrNoService) || errors.As(err, &name)
+	var dns *net.DNSError
+	return errors.Is(err, serval.ErrNoService) || errors.As(err, &dns) && dns.IsNotFound || errors.Is(err, resolver.ErrNoService) || errors.As(err, &name)
 }
 
 // IsRefused reports whether the instances declined, or a rule of this host did.
 func IsRefused(err error) bool {
 	return errors.Is(err, serval.ErrRefused) || errors.Is(err, serval.ErrNotAuthorized) ||
-		errors.Is(err, resolver.ErrRefused) || IsDenied(err)
+		errors.Is(err, resolver.ErrRefused) || errors.Is(err, syscall.ECONNREFUSED) || IsDenied(err)
 }
 
 // IsDenied reports whether a rule of this host was against it.
@@ -34,7 +37,8 @@ func IsDenied(err error) bool { return errors.Is(err, ErrDenied) }
 
 // IsTimeout reports whether nobody answered in time.
 func IsTimeout(err error) bool {
-	return errors.Is(err, serval.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+	var n net.Error
+	return errors.As(err, &n) && n.Timeout() || errors.Is(err, serval.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // IsBusy reports whether this host has too much to do for the client already.

@@ -191,7 +191,7 @@ func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network, se
 	}
 	defer o.dials.Leave(who)
 
-	d := &serval.Dialer{Node: cfg.Node, Policy: rule.Policy}
+	d := &serval.Dialer{Node: cfg.Node, Policy: rule.Policy, Port: port}
 	if cfg.NoPin || rule.NoPin {
 		made, err := d.DialConn(ctx, network, name.String())
 		if err != nil {
