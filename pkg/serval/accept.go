@@ -194,7 +194,7 @@ func (n *Node) demux(a *answer, syn *sal.SYN) (*Listener, sal.Refuse) {
 			switch {
 			case r.Action == servicetable.Drop:
 				return nil, sal.Refuse{Code: sal.NoService}
-			case syn.Datagram != (r.Target.listener.packets != nil):
+			case !r.Target.listener.takes(syn.Datagram):
 				return nil, sal.Refuse{Code: sal.NoService}
 			case r.Target.listener.census.refuses():
 				no.Code = sal.ShuttingDown

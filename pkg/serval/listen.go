@@ -15,6 +15,11 @@ type ListenConfig struct {
 	// Node serves; nil means that of Default.
 	Node *Node
 
+	// Network is what connections Accept takes: "" or "tcp" for streams, "udp" for
+	// datagrams, each correspondent's a Conn of its own, "tcp+udp" for both: see
+	// Conn.Datagrams. ListenPacket ignores it. It cannot be changed later.
+	Network string
+
 	// Weight is the instance's share among those of the same priority, 0 to
 	// 65535; 0 means 1.
 	Weight int
@@ -74,6 +79,8 @@ func (lc *ListenConfig) node() (*Node, error) {
 // check looks for what cannot be meant.
 func (lc *ListenConfig) check(name sal.Name) error {
 	switch {
+	case lc.Network != "" && lc.Network != "tcp" && lc.Network != "udp" && lc.Network != "tcp+udp":
+		return fmt.Errorf("ListenConfig.Network is %q; choose tcp, udp or tcp+udp", lc.Network)
 	case lc.Weight < 0 || lc.Weight > 65535:
 		return fmt.Errorf("ListenConfig.Weight is %d; choose 1 to 65535, or 0 for 1", lc.Weight)
 	case lc.Priority < -32768 || lc.Priority > 32767:
@@ -94,6 +101,17 @@ func (lc *ListenConfig) check(name sal.Name) error {
 		return fmt.Errorf("ListenConfig.Balance is an unknown %v", lc.Balance)
 	}
 	return nil
+}
+
+// takes reports whether a listener takes datagram connections, or streams.
+func (l *Listener) takes(datagram bool) bool {
+	switch {
+	case l.packets != nil || l.network == "udp":
+		return datagram
+	case l.network == "tcp+udp":
+		return true
+	}
+	return !datagram
 }
 
 // register is the change of a registration to what lc says.

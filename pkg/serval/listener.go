@@ -19,6 +19,7 @@ type Listener struct {
 	name    sal.Name
 	addr    Addr
 	backlog int
+	network string // of ListenConfig
 
 	enrolment
 	loading
@@ -61,7 +62,7 @@ func (n *Node) listen(ctx context.Context, lc ListenConfig, service string, pack
 	if lc.Backlog == 0 {
 		lc.Backlog = n.cfg.Backlog
 	}
-	l := &Listener{node: n, name: name, backlog: lc.Backlog, incoming: make(chan *Conn, lc.Backlog+spare), packets: packets, closed: make(chan struct{})}
+	l := &Listener{node: n, name: name, backlog: lc.Backlog, network: lc.Network, incoming: make(chan *Conn, lc.Backlog+spare), packets: packets, closed: make(chan struct{})}
 	l.cfg = lc
 	l.loading.init()
 	l.addr = n.localAddr(name.String())

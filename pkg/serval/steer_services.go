@@ -66,7 +66,7 @@ func (n steered) Listeners() []nodectl.Listener {
 	out := []nodectl.Listener{}
 	for _, l := range n.Node.Listeners() {
 		lc := l.Config()
-		s := nodectl.Listener{Service: l.name.String(), Datagram: l.packets != nil, Weight: max(lc.Weight, 1), Priority: lc.Priority, Keys: lc.Keys,
+		s := nodectl.Listener{Service: l.name.String(), Datagram: !l.takes(false), Weight: max(lc.Weight, 1), Priority: lc.Priority, Keys: lc.Keys,
 			Load: l.load(), Connections: l.Connections(), Waiting: len(l.incoming), Packets: l.arrived(), Withdrawn: l.Retired()}
 		if lc.Balance != resolver.BalanceDefault {
 			s.Balance = lc.Balance.String()
