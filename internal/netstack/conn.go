@@ -68,31 +68,39 @@ func (c *Conn) Read(b []byte) (int, error) {
 	c.rd.op.Lock()
 	defer c.rd.op.Unlock()
 	for {
-		if c.closed.Load() {
-			return 0, net.ErrClosed
-		}
-		if c.rd.timedOut() {
-			return 0, os.ErrDeadlineExceeded
-		}
-		if c.deaf.Load() {
-			return 0, io.EOF
-		}
-		if len(b) == 0 {
-			return 0, nil
-		}
-		c.rd.clear()
-		c.dst = b
-		res, err := c.tcp.Read(&c.dst, tcpip.ReadOptions{})
-		c.dst = nil
-		if err == nil {
-			c.e.consumed(res.Count)
-			return res.Count, nil
-		}
-		if _, empty := err.(*tcpip.ErrWouldBlock); !empty {
-			return 0, c.readError(err)
+		n, empty, err := c.readNow(b)
+		if !empty {
+			return n, err
 		}
 		c.rd.wait()
 	}
+}
+
+// readNow is Read that does not wait, but reports whether it would have to. The
+// caller holds rd.op, and goes on holding it while it waits.
+func (c *Conn) readNow(b []byte) (n int, empty bool, err error) {
+	switch {
+	case c.closed.Load():
+		return 0, false, net.ErrClosed
+	case c.rd.timedOut():
+		return 0, false, os.ErrDeadlineExceeded
+	case c.deaf.Load():
+		return 0, false, io.EOF
+	case len(b) == 0:
+		return 0, false, nil
+	}
+	c.rd.clear()
+	c.dst = b
+	res, failure := c.tcp.Read(&c.dst, tcpip.ReadOptions{})
+	c.dst = nil
+	if failure == nil {
+		c.e.consumed(res.Count)
+		return res.Count, false, nil
+	}
+	if _, empty := failure.(*tcpip.ErrWouldBlock); empty {
+		return 0, true, nil
+	}
+	return 0, false, c.readError(failure)
 }
 
 // Write implements net.Conn.
@@ -151,11 +159,47 @@ func (s *source) Read(b []byte) (int, error) {
 
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// WriteTo implements io.WriterTo: it reads until EOF, with a pooled buffer.
-func (c *Conn) WriteTo(w io.Writer) (int64, error) {
-	b := copyBuffers.Get().(*[64 << 10]byte)
+// WriteTo implements io.WriterTo: it reads until EOF, with pooled buffers. While it
+// waits for something to read it has none, so that idle connections cost none.
+func (c *Conn) WriteTo(w io.Writer) (written int64, err error) {
+	for err == nil {
+		var n int
+		n, err = c.passOn(w)
+		written += int64(n)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return written, err
+}
+
+// passOn waits for something to read and writes it to w.
+func (c *Conn) passOn(w io.Writer) (int, error) {
+	b, n, err := c.readPooled()
 	defer copyBuffers.Put(b)
-	return io.CopyBuffer(onlyWriter{w}, onlyReader{c}, b[:])
+	if n == 0 {
+		return 0, err
+	}
+	done, err := w.Write(b[:n])
+	if done < n && err == nil {
+		err = io.ErrShortWrite
+	}
+	return done, err
+}
+
+// readPooled is Read into a buffer that the caller puts back.
+func (c *Conn) readPooled() (b *[64 << 10]byte, n int, err error) {
+	c.rd.op.Lock()
+	defer c.rd.op.Unlock()
+	for {
+		b = copyBuffers.Get().(*[64 << 10]byte)
+		n, empty, err := c.readNow(b[:])
+		if !empty {
+			return b, n, err
+		}
+		copyBuffers.Put(b)
+		c.rd.wait()
+	}
 }
 
 // ReadFrom implements io.ReaderFrom: it writes until EOF, with a pooled buffer.
@@ -165,11 +209,8 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	return io.CopyBuffer(onlyWriter{c}, r, b[:])
 }
 
-// onlyReader and onlyWriter keep io.CopyBuffer from another way to copy.
-type (
-	onlyReader struct{ io.Reader }
-	onlyWriter struct{ io.Writer }
-)
+// onlyWriter keeps io.CopyBuffer from another way to copy.
+type onlyWriter struct{ io.Writer }
 
 // Close implements net.Conn. What was written is still delivered. If bytes were
 // left unread, or more arrive, the connection is reset instead: Link.Abort.
