@@ -14,6 +14,7 @@ func FuzzHandleSYN(f *testing.F) {
 	cookie := i.syn
 	cookie.Extensions = sal.Extensions{byte(sal.ExtCookie), 2, 1, 2}
 	f.Add(cookie.Append(nil))
+	f.Add(l.asking(443, true).SYN())
 	f.Fuzz(func(t *testing.T, pkt []byte) {
 		reply, opened, err := l.r.HandleSYN(start, pkt, client, l.offer)
 		if err != nil && (reply != nil || opened) {
@@ -32,6 +33,7 @@ func FuzzHandleSYNACK(f *testing.F) {
 	good := l.synack(i.SYN())
 	f.Add(good)
 	f.Add(good[:60])
+	f.Add(l.synack(l.asking(443, true).SYN())) // of another dial
 	f.Fuzz(func(t *testing.T, pkt []byte) {
 		s, open, err := i.HandleSYNACK(start, pkt)
 		if (err == nil) != (s != nil && open != nil) {
@@ -73,6 +75,10 @@ func FuzzHandleOPEN(f *testing.F) {
 
 func FuzzPayload(f *testing.F) {
 	p := payload{service: "web", chain: []byte("chain"), header: []byte("header"), maxDatagram: 1200}
+	f.Add(p.append(nil))
+	p.port = 443
+	f.Add(p.append(nil))
+	p.ticket = []byte("ticket")
 	f.Add(p.append(nil))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {

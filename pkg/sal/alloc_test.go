@@ -48,6 +48,7 @@ func TestNoAllocations(t *testing.T) {
 		if _, ok := p.Extensions.Get(ExtCookie); !ok || err != nil {
 			t.Error("no cookie in the SYN")
 		}
+		p.Extensions.Port()
 		p.Append(buf)
 		p.AppendPrologue(buf)
 		p.Echo()

@@ -22,11 +22,12 @@ func TestExtensions(t *testing.T) {
 		{netip.MustParseAddrPort("[2001:db8::1]:7001"), [8]byte{4}},
 	}
 	source := AppendSource(AppendSource(nil, want[0]), want[1])
+	port := AppendPort(nil, 8443)
 	via := Via{netip.MustParseAddrPort("192.0.2.2:7002"), [8]byte{5}}
 	for _, add := range []struct {
 		t ExtType
 		v []byte
-	}{{ExtCookie, []byte("oatmeal")}, {ExtPad, make([]byte, 9)}, {200, []byte("new")}, {ExtSource, source}, {ExtVia, AppendVia(nil, via)}} {
+	}{{ExtCookie, []byte("oatmeal")}, {ExtPad, make([]byte, 9)}, {200, []byte("new")}, {ExtSource, source}, {ExtVia, AppendVia(nil, via)}, {ExtPort, port}} {
 		if e, err = e.Add(add.t, add.v); err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +40,7 @@ func TestExtensions(t *testing.T) {
 	for typ := range p.Extensions.All() {
 		types = append(types, typ)
 	}
-	if !slices.Equal(types, []ExtType{ExtCookie, 200, ExtSource, ExtVia}) {
+	if !slices.Equal(types, []ExtType{ExtCookie, 200, ExtSource, ExtVia, ExtPort}) {
 		t.Errorf("types %v", types)
 	}
 	if v, ok := p.Extensions.Get(ExtCookie); !ok || string(v) != "oatmeal" {
@@ -53,6 +54,12 @@ func TestExtensions(t *testing.T) {
 	}
 	if got, ok := p.Extensions.Via(); !ok || got != via {
 		t.Errorf("via %v, %v, want %v", got, ok, via)
+	}
+	if got := p.Extensions.Port(); got != 8443 {
+		t.Errorf("port %d", got)
+	}
+	if got := (Extensions)(nil).Port(); got != 0 {
+		t.Errorf("port %d where there is none", got)
 	}
 	if got, ok := (Extensions)(nil).Via(); ok {
 		t.Errorf("via %v where there is none", got)
@@ -88,6 +95,11 @@ func TestExtensionErrors(t *testing.T) {
 		{"9 to avoid", tlv(ExtAvoid, 9*addrLen), ErrMalformed},
 		{"half an address to avoid", tlv(ExtAvoid, addrLen/2), ErrMalformed},
 		{"half a via", tlv(ExtVia, viaLen/2), ErrMalformed},
+		{"port", tlv(ExtPort, portLen), nil},
+		{"half a port", tlv(ExtPort, 1), ErrMalformed},
+		{"no port in PORT", tlv(ExtPort, 0), ErrMalformed},
+		{"two ports", tlv(ExtPort, 2*portLen), ErrMalformed},
+		{"PORT twice", append(tlv(ExtPort, portLen), tlv(ExtPort, portLen)...), ErrMalformed},
 	} {
 		if _, err := ParseSYN(synWith(tt.ext)); !errors.Is(err, tt.want) {
 			t.Errorf("%s: error %v, want %v", tt.name, err, tt.want)

@@ -24,6 +24,7 @@ func pads(lens ...int) (e Extensions) {
 // be. What the handshake binds must stay, and so must other extensions.
 func TestForwardSYN(t *testing.T) {
 	cookie := []byte{byte(ExtCookie), 3, 'a', 'b', 'c'}
+	port := []byte{byte(ExtPort), 2, 0, 80}
 	full := func(n int) (e Extensions) {
 		for i := range n {
 			e = append(e, byte(100+2*i), 0)
@@ -41,6 +42,8 @@ func TestForwardSYN(t *testing.T) {
 		{"padding too small", pads(2, 20, 3), true},
 		{"cookie before", append(slices.Clone(cookie), pads(257, 100)...), true},
 		{"cookie behind", append(pads(257, 100), cookie...), true},
+		{"port before", append(slices.Clone(port), pads(257, 257, 257, 173)...), false},
+		{"port behind", append(pads(30), port...), true},
 		{"15 others", full(15), true},
 	} {
 		syn := SYN{HopLimit: 200, Flow: 7, Service: MustParseName("svc:a").ServiceID(), Noise: bytes.Repeat([]byte{9}, 32), Extensions: tt.ext}
@@ -116,6 +119,7 @@ func TestQuotedSYN(t *testing.T) {
 
 func FuzzForwardSYN(f *testing.F) {
 	f.Add((&SYN{HopLimit: 3, Flow: 7, Noise: make([]byte, 32), Extensions: pads(257, 40)}).Append(nil))
+	f.Add((&SYN{HopLimit: 3, Flow: 7, Noise: make([]byte, 32), Extensions: append(Extensions{byte(ExtPort), 2, 0, 80}, pads(257, 40)...)}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		QuotedSYN(b)
 		syn, err := ParseSYN(b)

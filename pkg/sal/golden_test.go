@@ -30,6 +30,8 @@ func goldens() []golden {
 	cookie, _ := Extensions(nil).Add(ExtCookie, []byte("oatmeal cookie"))
 	source, _ := cookie.Add(ExtSource, AppendSource(nil, Source{netip.MustParseAddrPort("192.0.2.1:7000"), [8]byte([]byte("forwards"))}))
 	syn := SYN{AES: true, HopLimit: 8, Flow: 0x11111111, Window: 1 << 20, Service: MustParseName("svc:shop/cart").ServiceID(), Noise: noise}
+	ported := syn
+	ported.Extensions, _ = Extensions(nil).Add(ExtPort, AppendPort(nil, 8443))
 	retry := syn
 	retry.Extensions = source
 	const synFields = "1 version 1, type SYN; 1 flags: fast AES; 1 hop limit 8; 1 length of handshake message 1; 4 source flow; 4 window 1 MiB; 32 service ID of svc:shop/cart; 32 handshake message 1; "
@@ -52,6 +54,7 @@ func goldens() []golden {
 		{"syn", "SYN to svc:shop/cart, padded to 256 bytes", syn.Append(nil), synFields + "2 PAD; 178 padding"},
 		{"syn-cookie", "SYN again with the cookie, come through one forwarder", retry.Append(nil),
 			synFields + "2 COOKIE; 14 cookie; 2 SOURCE; 16 192.0.2.1; 2 port 7000; 8 tag; 2 PAD; 134 padding"},
+		{"syn-port", "SYN that asks for port 8443", ported.Append(nil), synFields + "2 PORT; 2 port 8443; 2 PAD; 174 padding"},
 		{"synack", "SYNACK", (&SYNACK{AES: true, Flow: 0x11111111, Source: 0x22222222, Window: 1 << 20, Noise: noise2}).Append(nil),
 			"1 version 1, type SYNACK; 1 flags: AES-128-GCM; 4 destination flow; 4 source flow; 4 window 1 MiB; 2 length of handshake message 2; 96 handshake message 2; 2 length of the extensions"},
 		{"open", "OPEN with the first DATA packet behind it", (&Open{Flow: 0x22222222, Noise: noise2[:64], Rest: append(AppendData(nil, TypeData, false, 0, 0x22222222, 0, 0), tag...)}).Append(nil),
