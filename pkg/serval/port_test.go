@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/internal/simnet"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -285,4 +286,49 @@ func TestPortsAtOnce(t *testing.T) {
 		got[string(buf[:n])] = true
 	}
 	all.Wait()
+}
+
+// TestInstanceTooOldForPorts: to an instance that does not know PORT, streams open
+// as ever, and datagrams go to another one.
+func TestInstanceTooOldForPorts(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	client, old, current := l.node(1), l.node(2), l.node(3)
+	l.net.SetTap(func(p *simnet.Packet) bool {
+		if p.To == old.at() && typeOf(p.Data) == sal.TypeSYN {
+			const port, unknown = 4 + 4 + 4 + 32 + 32, 254 // PORT comes first
+			p.Data = bytes.Clone(p.Data)
+			if p.Data[port] == byte(sal.ExtPort) {
+				p.Data[port] = unknown // as this instance is to see it
+			}
+		}
+		return true
+	})
+	l.echo(old, "svc:web")
+	d := Dialer{Node: client, Port: 80}
+	c, err := d.DialConn(t.Context(), "tcp", "svc:web")
+	must(t, err)
+	must(t, ask(c, "hello"))
+	must(t, c.Close())
+
+	first, err := old.ListenPacket("svc:dns")
+	must(t, err)
+	defer first.Close()
+	_, err = d.DialConn(t.Context(), "udp", "svc:dns")
+	sentence(t, err, ErrRefused, "svc:dns", "update its node")
+	second, err := current.ListenPacket("svc:dns")
+	must(t, err)
+	defer second.Close()
+	c, err = d.DialConn(t.Context(), "udp", "svc:dns")
+	must(t, err)
+	defer c.Close()
+	if got := c.RemoteAddr().(*Addr).Instance; got != current.ID() {
+		t.Errorf("connected to %v, want the instance that knows ports", got)
+	}
+	plain, err := client.DialConn(t.Context(), "udp", "svc:dns")
+	must(t, err)
+	defer plain.Close()
+	if got := plain.RemoteAddr().(*Addr).Instance; got != old.ID() {
+		t.Errorf("without a port, connected to %v, want the first instance", got)
+	}
 }
