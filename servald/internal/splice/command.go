@@ -2,6 +2,7 @@ package splice
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os/exec"
@@ -19,7 +20,13 @@ const killDelay = 5 * time.Second
 // that does not end it. Of cmd, which must not have been started, Path, Args, Env,
 // Dir and Stderr are used.
 func Command(ctx context.Context, conn net.Conn, cmd *exec.Cmd) error {
-	defer conn.Close()
+	whole := ctx
+	defer func() {
+		if errors.Is(context.Cause(whole), ErrCut) {
+			Abort(conn) // the answer is not all
+		}
+		conn.Close()
+	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	run := exec.CommandContext(ctx, cmd.Path)

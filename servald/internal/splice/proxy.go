@@ -35,19 +35,25 @@ type Proxy struct {
 	// they may be in the middle of an answer.
 	Quiet func(net.Conn) bool
 
+	// Idle, if it is not 0, ends connections whose Progress, a count of what came and
+	// went, stays the same for so long.
+	Idle     time.Duration
+	Progress func(net.Conn) uint64
+
 	// Log gets a line for each connection that failed; nil is slog.Default().
 	Log *slog.Logger
 
 	total atomic.Int64
 
-	mu   sync.Mutex
-	open map[*handled]struct{}
+	mu    sync.Mutex
+	open  map[*handled]struct{}
+	slots *slots // of Serve
 }
 
 // handled is a connection and what ends it.
 type handled struct {
 	net.Conn
-	end context.CancelFunc
+	end context.CancelCauseFunc
 }
 
 // Active returns how many connections are open.
@@ -58,13 +64,34 @@ func (p *Proxy) Active() int {
 }
 
 // Load returns the share of MaxConns that is open, 1 if there is no room.
-func (p *Proxy) Load() float64 { return float64(p.Active()) / float64(p.limit()) }
+func (p *Proxy) Load() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return float64(len(p.open)) / float64(p.limit())
+}
 
 func (p *Proxy) limit() int {
 	if p.MaxConns <= 0 {
 		return 4096
 	}
 	return p.MaxConns
+}
+
+// SetMax changes MaxConns, also while Serve runs. Connections that are open stay.
+func (p *Proxy) SetMax(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.MaxConns = n
+	if p.slots != nil {
+		p.slots.resize(p.limit())
+	}
+}
+
+// all returns what is open.
+func (p *Proxy) all() []*handled {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.open))
 }
 
 // Total returns how many connections were accepted.
@@ -79,23 +106,33 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	if log == nil {
 		log = slog.Default()
 	}
-	slots := make(chan struct{}, p.limit())
+	p.mu.Lock()
+	slots := newSlots(p.limit())
+	p.slots = slots
+	p.mu.Unlock()
 	// Connections outlive ctx by the drain time.
-	conns, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
+	conns, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
 	defer ln.Close()
 
-	var wg sync.WaitGroup
+	var idle, wg sync.WaitGroup
+	idle.Go(func() { p.endIdle(conns) })
+	defer idle.Wait()
 	err := p.accept(ctx, ln, slots, func(conn net.Conn) {
 		p.total.Add(1)
-		its, end := context.WithCancel(conns)
+		its, end := context.WithCancelCause(conns)
 		h := &handled{conn, end}
 		p.note(h, true)
 		wg.Go(func() {
-			defer func() { end(); p.note(h, false); <-slots }()
-			if err := p.Handle(its, conn); err != nil && its.Err() == nil {
+			defer func() { end(nil); p.note(h, false); slots.give() }()
+			err := p.Handle(its, conn)
+			switch {
+			case err == nil || its.Err() != nil:
+			case IsReset(err): // which is how some programs end
+				log.Debug("connection reset", "from", conn.RemoteAddr(), "err", err)
+			default:
 				log.Warn("connection failed", "from", conn.RemoteAddr(), "err", err)
 			}
 		})
@@ -103,7 +140,7 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 	done := make(chan struct{})
 	go func() { wg.Wait(); close(done) }()
 	p.drain(done)
-	end()
+	end(ErrCut)
 	<-done
 	return err
 }
@@ -149,12 +186,9 @@ func (p *Proxy) endQuiet(done <-chan struct{}) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(linger); time.Now().Before(end); {
-		p.mu.Lock()
-		open := slices.Collect(maps.Keys(p.open))
-		p.mu.Unlock()
-		for _, h := range open {
+		for _, h := range p.all() {
 			if p.Quiet(h.Conn) {
-				h.end()
+				h.end(nil)
 			}
 		}
 		select {
@@ -167,17 +201,11 @@ func (p *Proxy) endQuiet(done <-chan struct{}) {
 
 // accept calls start for each connection, which holds one of the slots. When ctx is
 // done it goes on until ln says that there are no more.
-func (p *Proxy) accept(ctx context.Context, ln net.Listener, slots chan struct{}, start func(net.Conn)) error {
+func (p *Proxy) accept(ctx context.Context, ln net.Listener, slots *slots, start func(net.Conn)) error {
 	delay := time.Duration(0)
 	for {
-		select {
-		case slots <- struct{}{}:
-		default:
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				return nil
-			}
+		if !slots.take(ctx) {
+			return nil
 		}
 		conn, err := ln.Accept()
 		if err == nil {
@@ -185,7 +213,7 @@ func (p *Proxy) accept(ctx context.Context, ln net.Listener, slots chan struct{}
 			start(conn)
 			continue
 		}
-		<-slots
+		slots.give()
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -207,12 +235,13 @@ func temporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
-// To returns a handler that joins each connection with one that dial opens.
+// To returns a handler that joins each connection with one that dial opens. If it
+// cannot, the connection is reset.
 func To(dial func(ctx context.Context) (net.Conn, error)) func(context.Context, net.Conn) error {
 	return func(ctx context.Context, conn net.Conn) error {
 		out, err := dial(ctx)
 		if err != nil {
-			conn.Close()
+			Abort(conn) // an end would look like an empty answer
 			return err
 		}
 		_, _, err = Join(ctx, conn, out)

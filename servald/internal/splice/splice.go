@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,54 +26,100 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // Join copies between a and b until both directions have ended, then closes both.
 // It returns the bytes that went each way and the first failure; it ends early with
-// the context's error when ctx is done.
+// the cause of ctx when that is done.
+//
+// A reset of one is passed on to the other by [Abort], after what had come before it.
 func Join(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
-	closeBoth := func() { a.Close(); b.Close() }
-	defer closeBoth()
-	stop := context.AfterFunc(ctx, closeBoth)
+	j := joint{a: a, b: b}
+	defer j.close()
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrCut) {
+			j.cut.Store(true)
+		}
+		j.close()
+	})
 	defer stop()
 
-	var timer *time.Timer
-	var fail sync.Once
-	pump := func(dst, src net.Conn) int64 {
-		n, e := Copy(dst, src)
-		if e == nil {
-			e = CloseWrite(dst)
-		}
-		if e != nil {
-			fail.Do(func() {
-				err = e
-				timer = time.AfterFunc(linger, closeBoth)
-			})
-		}
-		return n
-	}
 	var wg sync.WaitGroup
-	wg.Go(func() { aToB = pump(b, a) })
-	bToA = pump(a, b)
+	wg.Go(func() { aToB = j.pump(b, a) })
+	bToA = j.pump(a, b)
 	wg.Wait()
-	if timer != nil {
-		timer.Stop()
+	if j.timer != nil {
+		j.timer.Stop()
 	}
+	j.resets.Wait()
 	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+		return aToB, bToA, context.Cause(ctx)
 	}
-	return aToB, bToA, err
+	return aToB, bToA, j.err
 }
 
-// Copy copies src to dst until EOF. Kernel sockets splice between themselves; other
-// pairs use dst's ReadFrom or src's WriteTo where it is not a kernel socket's
-// generic one, else a large buffer.
-func Copy(dst io.Writer, src io.Reader) (int64, error) {
-	if isKernel(dst) && isKernel(src) {
-		return io.Copy(dst, src)
+// joint is two connections that are joined.
+type joint struct {
+	a, b net.Conn
+	cut  atomic.Bool // what is closed from now on is reset
+
+	fail   sync.Once
+	err    error
+	timer  *time.Timer
+	resets sync.WaitGroup
+}
+
+func (j *joint) close() {
+	for _, c := range []net.Conn{j.a, j.b} {
+		if j.cut.Load() {
+			Abort(c)
+		} else {
+			c.Close()
+		}
 	}
-	if w, ok := src.(io.WriterTo); ok && !isKernel(src) {
+}
+
+// pump copies one direction, and sees to the end of both if it fails.
+func (j *joint) pump(dst, src net.Conn) int64 {
+	n, err := Copy(dst, src)
+	if err == nil {
+		err = CloseWrite(dst)
+	}
+	if err == nil {
+		return n
+	}
+	j.fail.Do(func() {
+		j.err = err
+		switch {
+		case !IsReset(err):
+			j.timer = time.AfterFunc(linger, j.close)
+		case isRead(err): // src is gone altogether
+			j.resets.Go(func() { abortDelivered(dst); src.Close() })
+		default: // dst is, but may have answered
+			j.cut.Store(true)
+			j.timer = time.AfterFunc(linger, j.close)
+		}
+	})
+	return n
+}
+
+// Copy copies src to dst until EOF. Kernel sockets splice between themselves. Where
+// one side is a socket of the kernel, or src has a WriteTo, no buffer is held while
+// there is nothing to copy.
+func Copy(dst io.Writer, src io.Reader) (int64, error) {
+	if isKernel(src) {
+		if isKernel(dst) {
+			return io.Copy(dst, src)
+		}
+		return copyKernel(dst, src.(net.Conn))
+	}
+	if w, ok := src.(io.WriterTo); ok {
 		return w.WriteTo(dst)
 	}
 	if r, ok := dst.(io.ReaderFrom); ok && !isKernel(dst) {
 		return r.ReadFrom(src)
 	}
+	return copyPooled(dst, src)
+}
+
+// copyPooled copies with a large buffer.
+func copyPooled(dst io.Writer, src io.Reader) (int64, error) {
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
 	return io.CopyBuffer(struct{ io.Writer }{dst}, struct{ io.Reader }{src}, buf[:])
