@@ -313,3 +313,12 @@ func (p *Pool) assign(e *entry, v4 netip.Addr) {
 	p.byAddr[v4] = e
 	p.count++
 }
+
+// Has reports whether a service has an IPv4 address already. It does not count as a
+// use.
+func (p *Pool) Has(name sal.Name) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := p.byName[name]
+	return e != nil && e.v4.IsValid()
+}
