@@ -129,14 +129,14 @@ func (*qdisc) Close() {}
 
 // WritePacket writes pkt. One that the device does not take is lost, as on any link.
 func (q *qdisc) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
-	views, _ := pkt.AsViewList()
+	views, unused := pkt.AsViewList()
 	first := views.Front()
 	var err error
 	switch second := first.Next(); {
 	case second == nil:
-		err = q.write(first.AsSlice(), nil)
-	case second.Next() == nil:
-		err = q.write(first.AsSlice(), second.AsSlice())
+		err = q.write(first.AsSlice()[unused:], nil)
+	case second.Next() == nil && unused < first.Size():
+		err = q.write(first.AsSlice()[unused:], second.AsSlice())
 	default:
 		v := pkt.ToView()
 		err = q.write(v.AsSlice(), nil)
