@@ -14,6 +14,7 @@
 //	DELETE /v1/register/ID       withdraw it
 //	POST   /v1/feedback          say whether an instance answered
 //	POST   /v1/certificate       ask for a membership certificate
+//	POST   /v1/reload            read the daemon's configuration again
 //
 // An error is an object with a text "error" and, where a program may care, a
 // "code". The daemon carries no data: what it spreads is the application's own

@@ -253,6 +253,7 @@ func TestRequests(t *testing.T) {
 		{"POST", "/v1/feedback", `{"service":"web","node":"x"}`, 400, "node ID"},
 		{"POST", "/v1/feedback", `{"service":"web","node":"` + id.Node().String() + `"}`, 200, "{}"},
 		{"POST", "/v1/certificate", `{}`, 403, "join token"},
+		{"POST", "/v1/reload", "", 403, "no configuration"},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(test.method, test.path, strings.NewReader(test.body)))

@@ -43,6 +43,10 @@ type Server struct {
 	// between it and the application. Nil refuses.
 	Certify func(ctx context.Context, request []byte) ([]byte, error)
 
+	// Reload makes the daemon read its configuration again, and returns what has
+	// changed, to be encoded as JSON; its error is what is wrong with it. Nil refuses.
+	Reload func(context.Context) (any, error)
+
 	// Logger notes registrations; nil discards them.
 	Logger *slog.Logger
 
@@ -91,6 +95,7 @@ func (s *Server) handler(ending context.Context) http.Handler {
 	mux.HandleFunc("DELETE /v1/register/{id}", answer(s.withdraw))
 	mux.HandleFunc("POST /v1/feedback", answer(s.feedback))
 	mux.HandleFunc("POST /v1/certificate", answer(s.certificate))
+	mux.HandleFunc("POST /v1/reload", patiently(answer(s.reload)))
 	mux.HandleFunc("/", answer(func(r *http.Request) (any, error) {
 		return nil, status(http.StatusNotFound, fmt.Errorf("there is no %s %s; see the documentation of package control", r.Method, r.URL.Path))
 	}))
@@ -175,6 +180,17 @@ func (s *Server) status(r *http.Request) (any, error) {
 		return struct{}{}, nil
 	}
 	return s.Status(r.Context()), nil
+}
+
+func (s *Server) reload(r *http.Request) (any, error) {
+	if s.Reload == nil {
+		return nil, status(http.StatusForbidden, errors.New("this daemon has no configuration to read again"))
+	}
+	done, err := s.Reload(r.Context())
+	if err != nil {
+		return nil, status(http.StatusUnprocessableEntity, err)
+	}
+	return done, nil
 }
 
 func (s *Server) services(r *http.Request) (any, error) {

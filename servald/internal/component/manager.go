@@ -31,9 +31,13 @@ func NewManager(log *slog.Logger) *Manager {
 	return m
 }
 
-// Changes is what an Apply did, as kinds and names.
+// Changes is how many components an Apply left alone, started, started anew or updated,
+// and stopped.
 type Changes struct {
-	Kept, Started, Changed, Stopped int
+	Kept    int `json:"kept"`
+	Started int `json:"started"`
+	Changed int `json:"changed"`
+	Stopped int `json:"stopped"`
 }
 
 // Apply brings what runs in line with specs: first what is gone or has changed makes

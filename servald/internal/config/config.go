@@ -17,18 +17,18 @@ import (
 // but gossip and the control socket. One that was not made by Load or Parse has to
 // be completed with Check.
 type Config struct {
-	Node      Node        `toml:"node"`
-	Gossip    Gossip      `toml:"gossip"`
-	Addresses Addresses   `toml:"addresses"`
-	Clients   Clients     `toml:"clients"`
-	DNS       *DNS        `toml:"dns"`
-	TUN       *TUN        `toml:"tun"`
-	SOCKS5    *SOCKS5     `toml:"socks5"`
-	HTTPProxy *HTTPProxy  `toml:"http_proxy"`
-	Expose    []Expose    `toml:"expose"`
-	Forward   []Forward   `toml:"forward"`
-	Capture   []Capture   `toml:"capture"`
-	Name      []Rule      `toml:"name"`
+	Node      Node       `toml:"node"`
+	Gossip    Gossip     `toml:"gossip"`
+	Addresses Addresses  `toml:"addresses"`
+	Clients   Clients    `toml:"clients"`
+	DNS       *DNS       `toml:"dns"`
+	TUN       *TUN       `toml:"tun"`
+	SOCKS5    *SOCKS5    `toml:"socks5"`
+	HTTPProxy *HTTPProxy `toml:"http_proxy"`
+	Expose    []Expose   `toml:"expose"`
+	Forward   []Forward  `toml:"forward"`
+	Capture   []Capture  `toml:"capture"`
+	Name      []Rule     `toml:"name"`
 }
 
 // maxFile is the most bytes of a configuration: far above thousands of sections.

@@ -1,23 +1,30 @@
 // Package daemon is the part of servald that runs all the time: it gossips, lets the
 // programs of this host find and register services over the control socket, and is a
-// rendezvous for connections whose ends have both moved. It carries no data; programs
-// do that themselves.
+// rendezvous for connections whose ends have both moved. Programs that know Serval
+// carry their data themselves; for the others its node does, as the sections of its
+// configuration say.
 package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/resolver/control"
 	"github.com/serval-net/serval/pkg/resolver/gossip"
+	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/config"
+	"github.com/serval-net/serval/servald/internal/sections"
 )
 
 // Config describes a daemon. Identity and Socket are required.
@@ -47,6 +54,24 @@ type Config struct {
 
 	// Limits are how many records this host holds; zero fields are the defaults.
 	Limits resolver.Limits
+
+	// Listen is addresses for the data of the daemon's own node; none is every address
+	// of this host, or loopback if gossip is there only. Policy is how it uses them.
+	Listen []netip.AddrPort
+	Policy serval.Policy
+
+	// Sections is what the daemon does for programs that know nothing of Serval; nil
+	// is nothing. Load reads it again, when Hangup delivers or a program asks for it
+	// over the control socket; nil refuses. File is where from, for people.
+	Sections *config.Config
+	File     string
+	Load     func() (*config.Config, error)
+	Hangup   <-chan os.Signal
+
+	// Addresses is the file that remembers virtual addresses, if Sections names none.
+	// Output gets what commands that are started write to their standard error.
+	Addresses string
+	Output    io.Writer
 
 	// Remember stores gossip addresses of the other members, for Seeds of the next
 	// start; nil forgets them.
@@ -86,11 +111,14 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 		return err
 	}
 	defer stopRouting()
-	d := &daemon{cfg: cfg, gossip: g, started: time.Now()}
+	d := &daemon{cfg: cfg, gossip: g, node: n, started: time.Now()}
+	d.sections = sections.New(sections.Env{Node: n, Addresses: cfg.Addresses, Log: cfg.Logger, Output: cfg.Output})
 	srv := (&control.Server{Directory: ruled{g, n}, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
-		Status: func(context.Context) any { return d.status() }, Certify: d.certify}).HTTP()
+		Status: func(context.Context) any { return d.status() }, Certify: d.certify, Reload: d.reload}).HTTP()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
+	d.begin()
+	defer func() { d.sections.Stop(d.drain()) }() // once more does nothing
 	ready(d.status())
 
 	tick := time.NewTicker(rememberEvery)
@@ -100,10 +128,13 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 		case err := <-served:
 			return fmt.Errorf("the control socket failed: %w", err)
 		case <-tick.C:
+		case <-cfg.Hangup:
+			d.hangup(ctx)
 		case <-ctx.Done():
 		}
 		d.remember()
 	}
+	d.sections.Stop(d.drain()) // while the control socket answers: what ends can be seen
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(stop); err != nil {
@@ -121,8 +152,16 @@ const rememberEvery = 10 * time.Second
 type daemon struct {
 	cfg        Config
 	gossip     *gossip.Gossip
+	node       *serval.Node
+	sections   *sections.Runner
 	started    time.Time
 	remembered []string
+
+	reloading sync.Mutex // one at a time
+
+	mu       sync.Mutex
+	running  *config.Config // what sections was given last
+	reloaded time.Time
 }
 
 // remember stores the other members. When all are gone, the last ones stay stored:

@@ -3,6 +3,8 @@ package daemon
 import (
 	"os"
 	"time"
+
+	"github.com/serval-net/serval/servald/internal/component"
 )
 
 // Status is what a daemon tells of itself.
@@ -16,6 +18,12 @@ type Status struct {
 	Socket  string    `json:"socket"`
 	Gossip  string    `json:"gossip"` // what others can use as a seed
 	Members []Member  `json:"members"`
+
+	// Config is the file that was read at Reloaded, empty for none; Sections are what
+	// runs because of it.
+	Config   string             `json:"config,omitempty"`
+	Reloaded time.Time          `json:"reloaded,omitzero"`
+	Sections []component.Status `json:"sections"`
 }
 
 // Member is a node that takes part in the gossip.
@@ -32,6 +40,12 @@ func (d *daemon) status() Status {
 	}
 	for _, m := range d.gossip.Members() {
 		s.Members = append(s.Members, Member{m.Node.String(), m.Addr.String()})
+	}
+	s.Sections = d.sections.Status()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s.Config = d.cfg.File; s.Config != "" {
+		s.Reloaded = d.reloaded
 	}
 	return s
 }

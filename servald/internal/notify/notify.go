@@ -12,6 +12,11 @@ import (
 // manager it does nothing.
 func Ready(status string) error { return send("READY=1\nSTATUS=" + status) }
 
+// Reloading says that the daemon reads its configuration again; Ready ends it.
+func Reloading() error {
+	return send(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
+}
+
 // Stopping says that the daemon is about to end.
 func Stopping() error { return send("STOPPING=1") }
 

@@ -1,0 +1,86 @@
+// Package sections runs what each section of servald's configuration asks for: it
+// turns a configuration into components, which carry what they get over one node.
+package sections
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/component"
+	"github.com/serval-net/serval/servald/internal/config"
+	"github.com/serval-net/serval/servald/internal/outbound"
+)
+
+// Env is what sections run in. Node is required.
+type Env struct {
+	Node *serval.Node
+
+	// Addresses is the file that remembers virtual addresses, if the configuration
+	// names none; "" forgets them.
+	Addresses string
+
+	Log    *slog.Logger // nil discards
+	Output io.Writer    // gets what commands write to their standard error; nil drops it
+}
+
+// Runner runs sections. All methods are safe for concurrent use.
+type Runner struct {
+	env     Env
+	out     *outbound.Outbound
+	pool    pool
+	manager *component.Manager
+}
+
+// New returns a Runner of nothing. End it with Stop.
+func New(env Env) *Runner {
+	if env.Log == nil {
+		env.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Runner{env: env, out: outbound.New(outbound.Config{Node: env.Node, Log: env.Log}), manager: component.NewManager(env.Log)}
+}
+
+// Apply makes what runs that of a configuration which was checked: only what is new,
+// gone or different is touched. The error says what could not be started; it is tried
+// again.
+func (r *Runner) Apply(c *config.Config) (component.Changes, error) {
+	r.out.Reconfigure(r.outbound(c))
+	r.pool.configure(c.Addresses, r.env)
+	return r.manager.Apply(r.specs(c))
+}
+
+// Status says what runs.
+func (r *Runner) Status() []component.Status { return r.manager.Status() }
+
+// Stop ends everything: at once what takes new work, and after the time of drain what
+// is open. The node must live until it returns.
+func (r *Runner) Stop(drain config.Duration) {
+	r.manager.Stop(drain.Duration)
+	r.pool.close(r.env.Log)
+}
+
+// specs lists the components in the order in which they start.
+func (r *Runner) specs(c *config.Config) (specs []component.Spec) {
+	add := func(kind, name string, config any, start func(context.Context) (component.Running, error)) {
+		specs = append(specs, component.Spec{Kind: kind, Name: name, Config: config, Start: start})
+	}
+	for _, s := range c.Expose {
+		add("expose", s.Name.String(), s, func(ctx context.Context) (component.Running, error) { return r.expose(ctx, s) })
+	}
+	for _, s := range c.Forward {
+		add("forward", s.Listen.String(), s, func(ctx context.Context) (component.Running, error) { return r.forward(ctx, s) })
+	}
+	return specs
+}
+
+// outbound is how programs reach services.
+func (r *Runner) outbound(c *config.Config) outbound.Config {
+	out := outbound.Config{Node: r.env.Node, Log: r.env.Log, DenyOthers: c.Clients.DenyOthers, NoPin: c.Clients.Pin != nil && !*c.Clients.Pin,
+		PinFor: c.Clients.PinFor.Duration, Timeout: c.Clients.Timeout.Duration, MaxDials: c.Clients.MaxDials}
+	for _, n := range c.Name {
+		out.Rules = append(out.Rules, outbound.Rule{Name: n.Match, Clients: n.Clients, Deny: n.Deny, Policy: n.Policy,
+			NoPin: n.Pin != nil && !*n.Pin, Timeout: n.Timeout.Duration})
+	}
+	return out
+}
