@@ -5,6 +5,7 @@
 # make bench      tables against TCP, TLS, QUIC and WireGuard (root: namespaces)
 # make bench-failover, make matrix   what connections do while networks break (root)
 # make bench-services, make demo-services   many instances behind one name
+# make programs   real programs that know nothing of Serval, as docs/programs.md (root)
 
 GO      ?= go
 BIN     := bin
@@ -15,7 +16,7 @@ FUZZ    ?= 10s
 export GOFLAGS := -mod=mod
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo demos test race fuzz lint cross bench bench-quick bench-failover matrix bench-services demo-services table setup clean
+.PHONY: all build demo demos test race fuzz lint cross bench bench-quick bench-failover matrix bench-services demo-services programs table setup clean
 
 all: build
 
@@ -101,6 +102,14 @@ demo-services:
 	@./interop/setup.sh services
 	$(GO) build -trimpath -o $(BIN)/services-demo ./interop/services/demo
 	$(BIN)/services-demo -out $(OUT) $(SERVICE_DEMOS)
+
+# Real programs that know nothing of Serval, as docs/programs.md: about ten minutes;
+# PROGRAMS="-programs curl,ssh" for some.
+programs:
+	@./interop/setup.sh programs || echo "the programs that are missing will be left out"
+	@mkdir -p $(OUT)
+	$(GO) build -trimpath -o $(BIN)/programs ./interop/legacy/programs
+	$(BIN)/programs $(PROGRAMS) --out $(OUT)/programs.jsonl --page docs/programs.md
 
 # The medians of the last make bench, as the README's table.
 table:

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the network lab needs beyond the kernel: iptables, for the rules
 # that hand packets to the delay emulator. With "services", also the programs that
-# the service layer is shown and measured with. Does nothing where all is there.
+# the service layer is shown and measured with; with "programs", those that know
+# nothing of Serval and are run over it. Does nothing where all is there.
 set -e
 has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 packages=""
@@ -11,6 +12,36 @@ if [ "$1" = services ]; then
 	has haproxy || packages="$packages haproxy"
 	has memcached || packages="$packages memcached"
 	has ab || packages="$packages apache2-utils"
+fi
+if [ "$1" = programs ]; then
+	want() { has "$1" || packages="$packages $2"; }
+	want nginx nginx-light
+	want openssl openssl
+	want curl curl
+	want wget wget
+	want elinks elinks
+	want chromium chromium
+	want ab apache2-utils
+	want wrk wrk
+	/usr/bin/python3 -c 'import websockets' 2>/dev/null || packages="$packages python3 python3-websockets"
+	want iperf3 iperf3
+	want ssh openssh-client
+	want sshd openssh-server
+	want nc netcat-openbsd
+	want rsync rsync
+	want git git
+	want redis-server redis-server
+	want redis-cli redis-tools
+	want memcached memcached
+	want memccat libmemcached-tools
+	want psql postgresql-client
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || packages="$packages postgresql"
+	want dig dnsutils
+	want dnsmasq dnsmasq-base
+	want tftp tftp-hpa
+	want in.tftpd tftpd-hpa
+	want sipp sip-tester
+	want ping iputils-ping
 fi
 [ -z "$packages" ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
@@ -25,5 +56,11 @@ if [ ! -e $policy ]; then
 	trap 'rm -f $policy' EXIT
 fi
 apt-get update -qq
+export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $packages >/dev/null
+apt-get install -y -qq --no-install-recommends $packages >/dev/null && exit 0
+# One that is not to be had should not keep the others away.
+for p in $packages; do
+	apt-get install -y -qq --no-install-recommends "$p" >/dev/null || { echo "without $p" >&2; missing=1; }
+done
+exit ${missing:-0}

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/serval-net/serval/interop/internal/machine"
 )
 
 // outcome is what one cell did, over all runs.
@@ -84,7 +85,7 @@ func markdown(all []outcome, now time.Time) string {
 			fmt.Fprintf(&b, " %d of %d |\n", passed, runs)
 		}
 	}
-	fmt.Fprintf(&b, "\nGaps in ms, median / worst. %s, %s.\n", now.UTC().Format("2 January 2006"), machine())
+	fmt.Fprintf(&b, "\nGaps in ms, median / worst. %s, %s.\n", now.UTC().Format("2 January 2006"), machine.Describe())
 	var failed []string
 	for _, o := range all {
 		for _, e := range o.Errors {
@@ -110,23 +111,4 @@ func gaps(row []outcome, family string) string {
 	}
 	slices.Sort(v)
 	return fmt.Sprintf("%.0f / %.0f", v[len(v)/2], v[len(v)-1])
-}
-
-// machine describes where the matrix was measured.
-func machine() string {
-	field := func(file, key string) string {
-		b, _ := os.ReadFile(file)
-		for line := range strings.Lines(string(b)) {
-			if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == key {
-				return strings.TrimSpace(v)
-			}
-		}
-		return ""
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	cpu := field("/proc/cpuinfo", "model name")
-	if cpu == "" {
-		cpu = runtime.GOARCH
-	}
-	return fmt.Sprintf("Linux %s, %d x %s", strings.TrimSpace(string(kernel)), runtime.NumCPU(), cpu)
 }

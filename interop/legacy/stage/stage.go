@@ -1,0 +1,167 @@
+//go:build linux
+
+// Package stage is where real programs meet Serval: a client's host and a server's,
+// joined by two paths that can be cut, each with its servald, in network namespaces.
+// The servers know nothing of Serval, and neither do the clients.
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/serval-net/serval/interop/internal/command"
+	"github.com/serval-net/serval/interop/internal/fleet"
+	"github.com/serval-net/serval/interop/lab"
+)
+
+// Stage is both hosts with what runs there. Its methods are safe for concurrent use
+// but for Cut. Close it when done.
+type Stage struct {
+	Net            *lab.Paths
+	Fleet          *fleet.Fleet
+	Client, Server *fleet.Host
+
+	dir string
+
+	mu      sync.Mutex
+	offered map[string]int // instances by service
+}
+
+// New builds the stage. With no path given there are two without limits. The error
+// wraps lab.ErrUnavailable where the machine cannot have one.
+func New(ctx context.Context, paths ...lab.Path) (*Stage, error) {
+	if len(paths) == 0 {
+		paths = make([]lab.Path, 2)
+	}
+	s := &Stage{offered: map[string]int{}}
+	if err := s.build(ctx, paths); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Stage) build(ctx context.Context, paths []lab.Path) (err error) {
+	if s.dir, err = os.MkdirTemp("", "stage"); err != nil {
+		return err
+	}
+	// Servers run as users of their own and read files below.
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		return err
+	}
+	if s.Net, err = lab.NewPaths(lab.Topology{Paths: paths, ServerLo: true}); err != nil {
+		return err
+	}
+	for _, h := range []*lab.Host{s.Net.Client, s.Net.Server} {
+		if err := ownEtc(h, filepath.Join(s.dir, "etc-"+h.Name)); err != nil {
+			return err
+		}
+	}
+	if s.Fleet, err = fleet.New(ctx); err != nil {
+		return err
+	}
+	// The server's address is reached over every path, so that the cluster goes on
+	// when one is cut.
+	if s.Server, err = s.join(s.Net.Server, s.Net.ServerAddrs[0].String()); err != nil {
+		return err
+	}
+	s.Client, err = s.join(s.Net.Client, s.Net.Ways[0].Client.Addr().String())
+	return err
+}
+
+// join adds a host to the cluster whose programs use all of its addresses.
+func (s *Stage) join(at *lab.Host, addr string) (*fleet.Host, error) {
+	h, err := s.Fleet.JoinAt(at, addr)
+	if err != nil {
+		return nil, fmt.Errorf("servald on the %s: %w", at.Name, err)
+	}
+	for i, v := range h.Env {
+		if strings.HasPrefix(v, "SERVAL_LISTEN=") {
+			h.Env[i] = "SERVAL_LISTEN="
+		}
+	}
+	return h, nil
+}
+
+// ownEtc lets what runs on the host write to /etc, to name another name server, say,
+// without the machine noticing: writes go to dir.
+func ownEtc(h *lab.Host, dir string) error {
+	upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
+	for _, d := range []string{dir, upper, work} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	err := h.Do(func() error {
+		return errors.Join(
+			unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS),
+			unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Mount("overlay", "/etc", "overlay", 0, "lowerdir=/etc,upperdir="+upper+",workdir="+work))
+	})
+	if err != nil {
+		return fmt.Errorf("%w: an /etc of its own for the %s: %v", lab.ErrUnavailable, h.Name, err)
+	}
+	return nil
+}
+
+// Dir is a directory for files, that goes with the stage.
+func (s *Stage) Dir() string { return s.dir }
+
+// Close ends all programs and removes the network and the files.
+func (s *Stage) Close() error {
+	if s.Fleet != nil {
+		s.Fleet.Close()
+	}
+	var err error
+	if s.Net != nil {
+		err = s.Net.Close()
+	}
+	return errors.Join(err, os.RemoveAll(s.dir))
+}
+
+// Cuts is how long Cut takes when it watches for the given time after each change.
+func Cuts(watch time.Duration) time.Duration { return 4 * watch }
+
+// Cut takes the client's interfaces away, one after the other, and gives each back
+// before the next goes.
+func (s *Stage) Cut(ctx context.Context, watch time.Duration) error {
+	for _, w := range s.Net.Ways {
+		if err := w.Client.LinkDown(); err != nil {
+			return err
+		}
+		if err := command.Pause(ctx, watch); err != nil {
+			return err
+		}
+		if err := w.Client.LinkUp(); err != nil {
+			return err
+		}
+		if err := command.Pause(ctx, watch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run runs a program on a host to its end, or to that of the context, which is an
+// error, and returns what it printed.
+func Run(ctx context.Context, h *fleet.Host, env []string, args ...string) (string, error) {
+	p, err := h.StartWith(filepath.Base(args[0]), env, args...)
+	if err != nil {
+		return "", err
+	}
+	select {
+	case <-p.Done():
+		return p.Output()
+	case <-ctx.Done():
+		p.Kill()
+		return "", fmt.Errorf("%s was not done in time:\n%s", strings.Join(args, " "), p.Tail())
+	}
+}

@@ -1,0 +1,102 @@
+//go:build linux
+
+package stage_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/serval-net/serval/interop/lab"
+	"github.com/serval-net/serval/interop/legacy/stage"
+)
+
+// open builds a stage for the time of a test.
+func open(t *testing.T) (*stage.Stage, context.Context) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it starts a cluster of processes, for some seconds")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	s, err := stage.New(ctx)
+	if errors.Is(err, lab.ErrUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, ctx
+}
+
+// echo is a server of one connection that says what it hears.
+func echo(t *testing.T, s *stage.Stage, at string) {
+	t.Helper()
+	host, port, _ := strings.Cut(at, ":")
+	p, err := s.Server.Start("echo", "/usr/bin/python3", "-c", `
+import socket, sys, threading
+ln = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("ready", flush=True)
+def serve(c):
+    while b := c.recv(4096): c.sendall(b)
+    c.close()
+while True: threading.Thread(target=serve, args=ln.accept()[:1]).start()
+`, host, port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Expect(t.Context(), "^ready"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestConnectionsSurviveCuts: with both paths cut in turn, nobody at the ends notices.
+func TestConnectionsSurviveCuts(t *testing.T) {
+	s, ctx := open(t)
+	echo(t, s, "127.0.0.1:7")
+	if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
+		t.Fatal(err)
+	}
+	at, err := s.Forwards(ctx, true, false, "svc:echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		out, err := stage.Run(ctx, s.Client, nil, "/bin/bash", "-c",
+			"exec 3<>/dev/tcp/"+strings.Replace(at, ":", "/", 1)+" || exit 1; for i in $(seq 40); do echo $i >&3; read -t 10 line <&3 || exit 2; echo got $line; sleep 0.1; done")
+		if err == nil && !strings.Contains(out, "got 40") {
+			err = errors.New(out)
+		}
+		done <- err
+	}()
+	time.Sleep(500 * time.Millisecond)
+	if err := s.Cut(ctx, 700*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOwnEtc: what a host's programs do to /etc stays there.
+func TestOwnEtc(t *testing.T) {
+	s, ctx := open(t)
+	if _, err := stage.Run(ctx, s.Client, nil, "/bin/sh", "-c", "echo nameserver 198.18.0.1 > /etc/new && mv /etc/new /etc/stage-test.conf && cat /etc/stage-test.conf"); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat("/etc/stage-test.conf"); !os.IsNotExist(err) {
+		t.Errorf("the machine has it too: %v", err)
+	}
+	if _, err := stage.Run(ctx, s.Server, nil, "/bin/cat", "/etc/stage-test.conf"); err == nil {
+		t.Error("the other host has it too")
+	}
+}

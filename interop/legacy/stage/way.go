@@ -1,0 +1,74 @@
+//go:build linux
+
+package stage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/serval-net/serval/interop/internal/fleet"
+)
+
+// Way is how a program that knows nothing of Serval gets to a service.
+type Way string
+
+// The ways there are.
+const (
+	Forward Way = "forward" // a port of the client's host that servald forward listens at
+	Socks   Way = "SOCKS5"  // servald's SOCKS5 proxy, or for what knows none its HTTP proxy
+	Exec    Way = "exec"    // servald exec in front of the command
+	TUN     Way = "TUN"     // names and addresses that lead into servald on the whole host
+)
+
+// Ways is all of them.
+var Ways = []Way{Forward, Exec, Socks, TUN}
+
+// Forwards starts a servald forward to a service, for TCP or UDP or both at one port,
+// and returns the address, on the client's host, where it listens.
+func (s *Stage) Forwards(ctx context.Context, tcp, udp bool, service string) (string, error) {
+	at := "127.0.0.1:0"
+	if udp {
+		var err error
+		if at, err = s.freePort(); err != nil {
+			return "", err
+		}
+	}
+	if tcp {
+		var err error
+		if at, err = s.forward(ctx, at, service); err != nil {
+			return "", err
+		}
+	}
+	if udp {
+		if _, err := s.forward(ctx, "udp:"+at, service); err != nil {
+			return "", err
+		}
+	}
+	return at, nil
+}
+
+func (s *Stage) forward(ctx context.Context, at, service string) (string, error) {
+	p, err := s.Client.Start("forward "+service, s.Fleet.Servald, "forward", at, service)
+	if err != nil {
+		return "", err
+	}
+	said, err := p.Expect(ctx, `^forwarding (\S+) to`)
+	if err != nil {
+		return "", fmt.Errorf("servald forward %s %s: %w", at, service, err)
+	}
+	return said, nil
+}
+
+func (s *Stage) freePort() (at string, err error) {
+	err = s.Net.Client.Do(func() (err error) {
+		at, err = fleet.FreePort("127.0.0.1")
+		return err
+	})
+	return at, err
+}
+
+// Enable prepares a way, if it is not yet, and returns what programs must be told:
+// the addresses of the SOCKS5 and the HTTP proxy.
+func (s *Stage) Enable(ctx context.Context, way Way) (socks, http string, err error) {
+	return "", "", fmt.Errorf("%s is not there yet", way)
+}
