@@ -62,6 +62,16 @@ func TestListenNetwork(t *testing.T) {
 			buf := make([]byte, 10)
 			n, err := far.Read(buf)
 			must(t, err)
+			if kind == "udp" { // and likewise
+				_, err = near.Write([]byte("hello"))
+				must(t, err)
+				b, port, err := far.ReadMessage()
+				must(t, err)
+				n = copy(buf, b)
+				if port != 0 {
+					t.Errorf("port %d of a connection without", port)
+				}
+			}
 			_, err = far.Write(buf[:n])
 			must(t, err)
 			if n, err = near.Read(buf); err != nil || string(buf[:n]) != "hello" {

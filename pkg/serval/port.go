@@ -76,3 +76,16 @@ func (c *Conn) WritePort(b []byte, port uint16) (int, error) {
 	}
 	return len(b), nil
 }
+
+// ReadMessage is ReadPort that returns the datagram itself, of any length, instead of
+// a copy: it is the caller's to keep. Who waits for a datagram so needs no buffer.
+func (c *Conn) ReadMessage() (b []byte, port uint16, err error) {
+	if c.tcp != nil {
+		return nil, 0, c.wrap("read", errors.ErrUnsupported)
+	}
+	m, err := c.link.inbox.get()
+	if err != nil {
+		return nil, 0, c.wrap("read", err)
+	}
+	return m.b, m.port, nil
+}
