@@ -101,7 +101,7 @@ name, wherever their instances are.
 	flags.BoolVarP(&a.verbose, "verbose", "v", false, "say on standard error what goes on")
 
 	root.AddCommand(
-		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.runCommand(), a.statusCommand(), a.servicesCommand(),
+		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.runCommand(), a.reloadCommand(), a.configCommand(), a.statusCommand(), a.servicesCommand(),
 		a.rulesCommand(), a.routesCommand(), a.whyCommand(), a.setCommand(),
 		a.flowsCommand(), a.pathsCommand(), a.monitorCommand(), a.migrateCommand(), a.policyCommand(), a.drainCommand(),
 		a.dialCommand(), a.serveCommand(), a.forwardCommand(), a.pingCommand(), a.perfCommand(),

@@ -7,13 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serval-net/serval/pkg/resolver/control"
+	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/daemon"
 )
 
 func (a *App) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Show the running servald and who it gossips with",
+		Short: "Show the running servald, who it gossips with, and what its configuration runs",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withDaemon(func(c *control.Client) error {
@@ -32,9 +33,24 @@ func (a *App) statusCommand() *cobra.Command {
 				for _, m := range s.Members {
 					a.print("         %s %s", m.Node, m.Gossip)
 				}
+				a.printSections(s)
 				return nil
 			})
 		},
+	}
+}
+
+// printSections shows what runs because of the configuration.
+func (a *App) printSections(s daemon.Status) {
+	if s.Config != "" {
+		a.print("config   %s, read %s ago", s.Config, time.Since(s.Reloaded).Round(time.Second))
+	}
+	for _, c := range s.Sections {
+		text := c.Info
+		if c.State == component.Failed {
+			text = c.Error
+		}
+		a.print("%-8s %-8s %s  %s", c.Kind, c.State, c.Name, text)
 	}
 }
 

@@ -37,21 +37,21 @@ func newEntry(m *Manager, s Spec) *entry {
 		first: make(chan error, 1), freed: make(chan struct{}), done: make(chan struct{})}
 }
 
-// take reports whether the entry can go on with another spec.
-func (e *entry) take(s Spec) bool {
+// take reports whether the entry can go on with another spec, and whether that
+// changed it.
+func (e *entry) take(s Spec) (ok, changed bool) {
 	e.mu.Lock()
 	now, state, update := e.spec, e.state, e.running.Update
 	e.mu.Unlock()
-	if !same(now.Config, s.Config) {
-		if state != Ready || update == nil || !update(s.Config) {
-			return false
-		}
+	changed = !same(now.Config, s.Config)
+	if changed && (state != Ready || update == nil || !update(s.Config)) {
+		return false, false
 	}
 	// A start that comes later is with what is wanted now.
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.spec = s
-	return true
+	return true, changed
 }
 
 // close ends the entry and returns when it takes no new work.

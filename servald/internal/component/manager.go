@@ -59,11 +59,20 @@ func (m *Manager) Apply(specs []Spec) (done Changes, err error) {
 	for _, e := range old {
 		former[e.id] = true
 		i := slices.IndexFunc(specs, func(s Spec) bool { return s.key() == e.id })
-		if i >= 0 && e.take(specs[i]) {
-			kept[e.id] = e
-		} else {
-			gone = append(gone, e)
+		ok, updated := false, false
+		if i >= 0 {
+			ok, updated = e.take(specs[i])
 		}
+		switch {
+		case !ok:
+			gone = append(gone, e)
+			continue
+		case updated:
+			done.Changed++
+		default:
+			done.Kept++
+		}
+		kept[e.id] = e
 	}
 	m.retire(slices.DeleteFunc(slices.Clone(old), func(e *entry) bool { return kept[e.id] == nil }), gone)
 	var next, fresh []*entry
@@ -95,7 +104,6 @@ func (m *Manager) Apply(specs []Spec) (done Changes, err error) {
 			done.Started++
 		}
 	}
-	done.Kept = len(next) - len(fresh)
 	done.Stopped = len(old) - done.Kept - done.Changed
 	return done, errors.Join(errs...)
 }

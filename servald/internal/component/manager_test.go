@@ -180,9 +180,10 @@ func TestUpdate(t *testing.T) {
 				return r, nil
 			}}
 		}
-		for _, config := range []string{"one", "two", "two", "hard"} {
-			if _, err := m.Apply([]Spec{spec(config)}); err != nil {
-				t.Error(err)
+		for i, config := range []string{"one", "two", "two", "hard"} {
+			want := []Changes{{Started: 1}, {Changed: 1}, {Kept: 1}, {Changed: 1}}[i]
+			if done, err := m.Apply([]Spec{spec(config)}); err != nil || done != want {
+				t.Errorf("%s: %+v, %v", config, done, err)
 			}
 		}
 		if !slices.Equal(got, []any{"two", "hard"}) || starts != 2 {

@@ -78,8 +78,8 @@ to = ["192.0.2.0/24"]
 // Errors say where they are, what is wrong, and what to write.
 func TestErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"[[forward]]\nlisten = \"localhost:1\"\nnmae = \"svc:web\"", `test.toml:3:1: [forward] has no "nmae"; is "name" meant? It takes listen, name, port, max, timeout.`},
-		{"[sokcs5]\n", `test.toml:1:2: a configuration has no "sokcs5"; is "socks5" meant? It takes node, gossip,`},
+		{"[[forward]]\nlisten = \"localhost:1\"\nnmae = \"svc:web\"", `test.toml:3:1: [forward] has no "nmae" (is "name" meant?). It takes listen, name, port, max, timeout.`},
+		{"[sokcs5]\n", `test.toml:1:2: a configuration has no "sokcs5" (is "socks5" meant?). It takes node, gossip,`},
 		{"[tun]\nmtu = 1500\n[tun.more]\nx = 1", `[tun] has no "more"`},
 		{"x = 1\n[y]\n", `test.toml:2`},
 		{"[[forward]\n", "test.toml:1:"},

@@ -93,9 +93,9 @@ func unknown(key []string) string {
 		}
 		text := fmt.Sprintf("%s has no %q", where, k)
 		if like := nearest(k, names); like != "" {
-			text += fmt.Sprintf("; is %q meant?", like)
+			text += fmt.Sprintf(" (is %q meant?)", like)
 		}
-		return text + " It takes " + strings.Join(names, ", ") + "."
+		return text + ". It takes " + strings.Join(names, ", ") + "."
 	}
 	return strings.Join(key, ".") + " is not known"
 }
@@ -139,28 +139,31 @@ func nearest(key string, names []string) string {
 	return best
 }
 
-// distance is how many letters have to be put in, left out or exchanged (Levenshtein).
+// distance is how many letters have to be put in, left out, exchanged, or swapped with
+// their neighbours.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)
 	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
+	at := make([][]int, len(a)+1) // of the beginnings of both
+	for i := range at {
+		at[i] = make([]int, len(b)+1)
+		for j := range at[i] {
+			switch {
+			case i == 0 || j == 0:
+				at[i][j] = i + j
+				continue
+			case a[i-1] == b[j-1]:
+				at[i][j] = at[i-1][j-1]
+			default:
+				at[i][j] = 1 + min(at[i-1][j-1], at[i-1][j], at[i][j-1])
 			}
-			last = row[j+1]
-			row[j+1] = min(cost, last+1, row[j]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				at[i][j] = min(at[i][j], 1+at[i-2][j-2])
+			}
 		}
 	}
-	return row[len(b)]
+	return at[len(a)][len(b)]
 }
 
 // prefix puts name before each of the errors.
