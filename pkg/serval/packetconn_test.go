@@ -457,7 +457,7 @@ func TestInboxReaders(t *testing.T) {
 		})
 	}
 	for i := range n {
-		for in.put(nil, [][]byte{[]byte(fmt.Sprint(i))}) != 0 {
+		for in.put(new(link), [][]byte{[]byte(fmt.Sprint(i))}) != 0 {
 			time.Sleep(time.Millisecond)
 		}
 	}
