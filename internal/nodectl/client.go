@@ -133,14 +133,15 @@ func (c *Client) Undrain(ctx context.Context, what string) error {
 // Drain moves all flows off an interface or address and returns when none is
 // left; progress hears how many are. A process that ends meanwhile has none.
 func (c *Client) Drain(ctx context.Context, what string, progress func(left int)) error {
-	return c.drained(ctx, "/v1/drain", drainRequest{what}, progress)
+	_, err := c.drained(ctx, "/v1/drain", drainRequest{what}, progress)
+	return err
 }
 
-// drained asks for a drain and returns when nothing is left.
-func (c *Client) drained(ctx context.Context, path string, req any, progress func(left int)) error {
+// drained asks for a drain and returns when nothing is left, and what was ended.
+func (c *Client) drained(ctx context.Context, path string, req any, progress func(left int)) (Moved, error) {
 	resp, err := c.send(ctx, "POST", path, req)
 	if err != nil {
-		return err
+		return Moved{}, err
 	}
 	defer resp.Body.Close()
 	for d := json.NewDecoder(resp.Body); ; {
@@ -148,14 +149,14 @@ func (c *Client) drained(ctx context.Context, path string, req any, progress fun
 		err := d.Decode(&line)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return Moved{}, ctx.Err()
 		case isSyntax(err):
-			return c.invalid(err)
+			return Moved{}, c.invalid(err)
 		case err != nil || line.Done:
 			progress(0)
-			return nil
+			return line.Moved, nil
 		case line.Error != "":
-			return c.refused(resp.StatusCode, line.Error)
+			return Moved{}, c.refused(resp.StatusCode, line.Error)
 		}
 		progress(line.Left)
 	}

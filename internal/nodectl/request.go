@@ -170,6 +170,7 @@ type (
 		Left  int    `json:"left"`
 		Done  bool   `json:"done,omitempty"`
 		Error string `json:"error,omitempty"`
+		Moved        // with Done
 	}
 	failure struct {
 		Error string `json:"error"`

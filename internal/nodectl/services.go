@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
@@ -27,11 +28,11 @@ type Served interface {
 	// SetListeners changes listeners, and returns how many.
 	SetListeners(ctx context.Context, s Setting) (changed int, err error)
 
-	// DrainService withdraws the listeners of a service, or all with "", refuses
-	// new connections and returns when none is left; progress hears how many
+	// DrainService withdraws listeners, refuses new connections and returns when
+	// none is left, and how many it ended for that; progress hears how many
 	// there are, at first and whenever that changes, never concurrently and with
 	// no lock held. If ctx ends before, they stay withdrawn.
-	DrainService(ctx context.Context, service string, progress func(left int)) error
+	DrainService(ctx context.Context, d ServiceDrain, progress func(left int)) (Moved, error)
 
 	// UndrainService registers them again and returns how many there are.
 	UndrainService(ctx context.Context, service string) (listeners int, err error)
@@ -110,10 +111,41 @@ type (
 	listenersAnswer struct {
 		Listeners []Listener `json:"listeners"`
 	}
+	// ServiceDrain says which listeners are to be drained, and how.
+	ServiceDrain struct {
+		Service string `json:"service"` // "" means all
+		// Move ends connections, so that their clients dial other instances: idle
+		// ones at once, others after Grace, 0 to MaxGrace.
+		Move  bool     `json:"move,omitempty"`
+		Grace Duration `json:"grace,omitempty"`
+	}
+
+	// Moved counts the connections that a drain with Move ended.
+	Moved struct {
+		Idle int `json:"idle,omitempty"` // with nothing under way
+		Busy int `json:"busy,omitempty"` // when their grace was over
+	}
+
 	serviceRequest struct {
 		Service string `json:"service"` // "" means all
 	}
 )
+
+// MaxGrace is the longest grace of a ServiceDrain.
+const MaxGrace = Duration(24 * time.Hour)
+
+// Check refuses a drain that is malformed.
+func (d ServiceDrain) Check() error {
+	switch {
+	case d.Grace < 0 || d.Grace > MaxGrace:
+		return fmt.Errorf("the grace is %v; choose 0 to %v", time.Duration(d.Grace), time.Duration(MaxGrace))
+	case d.Grace > 0 && !d.Move:
+		return errors.New("a grace is for connections that are moved; ask for that too, or leave it away")
+	}
+	return serviceRequest{d.Service}.check()
+}
+
+func (d ServiceDrain) check() error { return d.Check() }
 
 func (r serviceRequest) check() error {
 	if r.Service == "" {
@@ -146,9 +178,7 @@ func (s *server) handleServices(mux *http.ServeMux, ctx context.Context) {
 		return countAnswer{n}, err
 	})
 	mux.HandleFunc("POST /v1/listeners/drain", s.stream(ctx, func(ctx context.Context, cancel context.CancelFunc, r *http.Request, out lines) {
-		drained(ctx, cancel, r, out, func(ctx context.Context, req serviceRequest, progress func(int)) error {
-			return s.node.DrainService(ctx, req.Service, progress)
-		})
+		drained(ctx, cancel, r, out, s.node.DrainService)
 	}))
 	post(mux, ctx, "/v1/listeners/undrain", func(ctx context.Context, r serviceRequest) (any, error) {
 		n, err := s.node.UndrainService(ctx, r.Service)
@@ -179,10 +209,10 @@ func (c *Client) SetListeners(ctx context.Context, s Setting) (changed int, err 
 	return a.Count, err
 }
 
-// DrainService withdraws the listeners of a service, or all with "", and returns
-// when their last connection has ended; progress hears how many there are.
-func (c *Client) DrainService(ctx context.Context, service string, progress func(left int)) error {
-	return c.drained(ctx, "/v1/listeners/drain", serviceRequest{service}, progress)
+// DrainService withdraws listeners and returns when their last connection has
+// ended, and how many were ended for that; progress hears how many there are.
+func (c *Client) DrainService(ctx context.Context, d ServiceDrain, progress func(left int)) (Moved, error) {
+	return c.drained(ctx, "/v1/listeners/drain", d, progress)
 }
 
 // UndrainService ends what DrainService began, and returns for how many.

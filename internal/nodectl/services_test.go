@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/serval-net/serval/pkg/sal"
 )
@@ -21,8 +22,11 @@ func (f *fake) Listeners() []Listener { return f.listeners }
 
 func (f *fake) SetListeners(_ context.Context, s Setting) (int, error) { return 6, f.note("set", s) }
 
-func (f *fake) DrainService(ctx context.Context, service string, progress func(int)) error {
-	return f.Drain(ctx, "service "+service, progress)
+func (f *fake) DrainService(ctx context.Context, d ServiceDrain, progress func(int)) (m Moved, err error) {
+	if d.Move {
+		m = Moved{Idle: 2, Busy: int(time.Duration(d.Grace).Seconds())}
+	}
+	return m, f.Drain(ctx, "service "+d.Service, progress)
 }
 
 func (f *fake) UndrainService(_ context.Context, service string) (int, error) {
@@ -89,15 +93,23 @@ func TestDrainService(t *testing.T) {
 	}
 	close(f.leaving)
 	var left []int
-	err := c.DrainService(t.Context(), "svc:web", func(n int) { left = append(left, n) })
-	if err != nil || !slices.Equal(left, []int{3, 1, 0}) {
+	m, err := c.DrainService(t.Context(), ServiceDrain{Service: "svc:web"}, func(n int) { left = append(left, n) })
+	if err != nil || m != (Moved{}) || !slices.Equal(left, []int{3, 1, 0}) {
 		t.Errorf("left %v, %v", left, err)
 	}
+	m, err = c.DrainService(t.Context(), ServiceDrain{Service: "svc:web", Move: true, Grace: Duration(3 * time.Second)}, func(int) {})
+	if want := (Moved{Idle: 2, Busy: 3}); err != nil || m != want {
+		t.Errorf("moved %+v, want %+v; %v", m, want, err)
+	}
 	f.err = errors.New("3 connections are left")
-	if err := c.DrainService(t.Context(), "", func(int) {}); err == nil || !strings.Contains(err.Error(), "3 connections") {
+	if _, err := c.DrainService(t.Context(), ServiceDrain{}, func(int) {}); err == nil || !strings.Contains(err.Error(), "3 connections") {
 		t.Errorf("a drain that fails: %v", err)
 	}
-	if err := c.DrainService(t.Context(), "..", func(int) {}); err == nil || !strings.Contains(err.Error(), "name") {
-		t.Errorf("a drain of a malformed name: %v", err)
+	for want, d := range map[string]ServiceDrain{
+		"name": {Service: ".."}, "choose 0 to": {Move: true, Grace: -1}, "24h": {Move: true, Grace: Duration(25 * time.Hour)}, "ask for that too": {Grace: 1},
+	} {
+		if _, err := c.DrainService(t.Context(), d, func(int) {}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a drain of %+v: %v does not speak of %q", d, err, want)
+		}
 	}
 }

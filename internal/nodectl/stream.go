@@ -63,13 +63,13 @@ func (s *server) events(ctx context.Context, _ context.CancelFunc, _ *http.Reque
 }
 
 func (s *server) drain(ctx context.Context, cancel context.CancelFunc, r *http.Request, out lines) {
-	drained(ctx, cancel, r, out, func(ctx context.Context, req drainRequest, progress func(int)) error {
-		return s.node.Drain(ctx, req.What, progress)
+	drained(ctx, cancel, r, out, func(ctx context.Context, req drainRequest, progress func(int)) (Moved, error) {
+		return Moved{}, s.node.Drain(ctx, req.What, progress)
 	})
 }
 
 // drained answers with lines that say how many are left, until none is.
-func drained[T interface{ check() error }](ctx context.Context, cancel context.CancelFunc, r *http.Request, out lines, f func(context.Context, T, func(left int)) error) {
+func drained[T interface{ check() error }](ctx context.Context, cancel context.CancelFunc, r *http.Request, out lines, f func(context.Context, T, func(left int)) (Moved, error)) {
 	req, ok := read[T](out.w, r)
 	if !ok {
 		return
@@ -77,7 +77,7 @@ func drained[T interface{ check() error }](ctx context.Context, cancel context.C
 	out.w.Header().Set("Content-Type", "application/jsonl")
 	out.w.WriteHeader(http.StatusOK)
 	last := 0
-	err := f(ctx, req, func(left int) {
+	moved, err := f(ctx, req, func(left int) {
 		last = left
 		if out.put(drainLine{Left: left}) != nil {
 			cancel()
@@ -90,5 +90,5 @@ func drained[T interface{ check() error }](ctx context.Context, cancel context.C
 		out.put(drainLine{Left: last, Error: err.Error()})
 		return
 	}
-	out.put(drainLine{Done: true})
+	out.put(drainLine{Done: true, Moved: moved})
 }

@@ -153,10 +153,11 @@ func TestSteeredServices(t *testing.T) {
 	drained := make(chan error, 1)
 	first := make(chan struct{}, 10)
 	go func() {
-		drained <- s.DrainService(t.Context(), "svc:web", func(n int) {
+		_, err := s.DrainService(t.Context(), nodectl.ServiceDrain{Service: "svc:web"}, func(n int) {
 			left = append(left, n)
 			first <- struct{}{}
 		})
+		drained <- err
 	}()
 	<-first
 	if list := s.Listeners(); !list[0].Withdrawn {
@@ -178,7 +179,7 @@ func TestSteeredServices(t *testing.T) {
 	if _, err := client.Resolve(t.Context(), l.name); err != nil {
 		t.Error(err)
 	}
-	if err := s.DrainService(t.Context(), "svc:db", func(n int) {}); err != nil {
+	if _, err := s.DrainService(t.Context(), nodectl.ServiceDrain{Service: "svc:db"}, func(n int) {}); err != nil {
 		t.Errorf("a drain of nothing: %v", err)
 	}
 }

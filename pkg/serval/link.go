@@ -53,6 +53,7 @@ type link struct {
 	linger  flow.Time     // when a finished connection is forgotten; 0 while it is not finished
 	orphan  flow.Time     // when a closed connection stops waiting for the peer to close
 	used    flow.Time     // when the application last sent or was sent something
+	asked   bool          // it was sent something then; see MoveClients
 	idle    time.Duration // unused for so long, it ends; 0 means never
 	gone    bool          // out of the flow table
 	live    liveness
@@ -86,6 +87,7 @@ func (l *link) Output(c netstack.Chunk) {
 	now := l.node.now()
 	n := c.Len()
 	l.set.Write(c)
+	l.used, l.asked = now, false
 	l.live.active(now, n)
 	l.busy(n)
 	l.pump(now)
@@ -156,7 +158,7 @@ func (l *link) sendDatagram(b []byte, port uint16) error {
 		return err
 	}
 	now := l.node.now()
-	l.used = now
+	l.used, l.asked = now, false
 	l.live.active(now, len(b))
 	l.pump(now)
 	return nil

@@ -43,7 +43,7 @@ func (l *link) receive(data []byte, seg int, id sal.FlowID, came arrival) (rest 
 	if len(s.full)+len(s.datagrams) > 0 {
 		l.live.active(now, s.bytes)
 		l.busy(s.bytes)
-		l.used = now
+		l.used, l.asked = now, true
 	}
 	ack := l.accepted()
 	l.pongs.update(l.set.Pongs())

@@ -34,6 +34,14 @@ func (l *Listener) Resume(ctx context.Context) error {
 // many are left. If ctx ends first, that is the error, and the listener stays as
 // it is until Undrain or Close.
 func (l *Listener) Drain(ctx context.Context, progress func(left int)) error {
+	if err := l.leave(ctx); err != nil {
+		return err
+	}
+	return l.retired("drain", waitUntilNone(ctx, l.Connections, progress))
+}
+
+// leave withdraws the instance and, a moment later, refuses new connections.
+func (l *Listener) leave(ctx context.Context) error {
 	registered := l.isRegistered()
 	if err := l.withdraw(ctx, drained); err != nil {
 		if l.isClosed() {
@@ -45,7 +53,7 @@ func (l *Listener) Drain(ctx context.Context, progress func(left int)) error {
 		pause(ctx, farewell)
 	}
 	l.refuseIfHeld()
-	return l.retired("drain", waitUntilNone(ctx, l.Connections, progress))
+	return nil
 }
 
 // Undrain ends Drain: the instance is registered again, unless it is suspended. If
@@ -110,10 +118,12 @@ func (l *Listener) accepted() []*link {
 func (l *Listener) Disconnect() (n int) {
 	left := l.accepted()
 	for _, k := range left {
-		k.abort(flowset.ResetShutdown, "the instance is taken out of service")
+		k.abort(flowset.ResetShutdown, outOfService)
 	}
 	return len(left)
 }
+
+const outOfService = "the instance is taken out of service"
 
 // pause waits for a time or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {

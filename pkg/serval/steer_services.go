@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/serval-net/serval/internal/nodectl"
 	"github.com/serval-net/serval/pkg/resolver"
@@ -135,14 +136,14 @@ func (n steered) SetListeners(ctx context.Context, s nodectl.Setting) (changed i
 }
 
 // DrainService implements nodectl.Node.
-func (n steered) DrainService(ctx context.Context, service string, progress func(left int)) error {
-	all, err := n.meant(service)
+func (n steered) DrainService(ctx context.Context, d nodectl.ServiceDrain, progress func(left int)) (moved nodectl.Moved, err error) {
+	all, err := n.meant(d.Service)
 	if err != nil {
-		return err
+		return moved, err
 	}
 	if len(all) == 0 {
 		progress(0)
-		return nil
+		return moved, nil
 	}
 	var mu sync.Mutex
 	left, last := make(map[*Listener]int), -1
@@ -150,7 +151,7 @@ func (n steered) DrainService(ctx context.Context, service string, progress func
 	var draining sync.WaitGroup
 	for i, l := range all {
 		draining.Go(func() {
-			errs[i] = l.Drain(ctx, func(n int) {
+			counted := func(n int) {
 				mu.Lock()
 				defer mu.Unlock()
 				left[l] = n
@@ -162,14 +163,23 @@ func (n steered) DrainService(ctx context.Context, service string, progress func
 					last = sum
 					progress(sum)
 				}
-			})
+			}
+			if !d.Move {
+				errs[i] = l.Drain(ctx, counted)
+				return
+			}
+			m, err := l.MoveClients(ctx, time.Duration(d.Grace), counted)
+			mu.Lock()
+			defer mu.Unlock()
+			errs[i] = err
+			moved.Idle, moved.Busy = moved.Idle+m.Idle, moved.Busy+m.Busy
 		})
 	}
 	draining.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%d connections are left: %w", max(last, 0), err)
+		return moved, fmt.Errorf("%d connections are left: %w", max(last, 0), err)
 	}
-	return nil
+	return moved, nil
 }
 
 // UndrainService implements nodectl.Node.

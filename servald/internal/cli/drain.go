@@ -19,11 +19,16 @@ type drainState struct {
 	What string `json:"what"`
 	Left int    `json:"left"` // flows or, of a service or node, connections
 	Done bool   `json:"done"`
+
+	// With --move and Done: the connections that were ended, by themselves or
+	// closed by others not counted.
+	Idle int `json:"ended_idle,omitempty"`
+	Busy int `json:"ended_busy,omitempty"` // in the middle of something
 }
 
 func (a *App) drainCommand() *cobra.Command {
-	var timeout time.Duration
-	var undo bool
+	var timeout, grace time.Duration
+	var undo, move bool
 	cmd := &cobra.Command{
 		Use:   "drain (IFACE|ADDR|SERVICE[#NODE]|#NODE)",
 		Short: "Empty an interface or address, or instances of a service, and keep new ones away",
@@ -36,6 +41,11 @@ that is named with its node, svc:web#k5x2mqpa, or all of a node, #k5x2mqpa: they
 and take no new connections, which go to other instances. drain says how many
 connections are left and returns when the last has ended.
 
+With --move it does not wait for clients that keep their connections: it ends these, so
+that the clients dial again and find another instance. Idle ones end at once: when the
+client has the whole of the last answer, and for a second nothing came or went. Those in
+the middle of something get the time of --grace. Their clients see a connection reset.
+
 What is drained stays so, also when drain gives up or is interrupted, until --undo;
 of a service, until its process ends. Without an argument drain lists what is.
 
@@ -43,6 +53,7 @@ of a service, until its process ends. Without an argument drain lists what is.
 		Example: `  servald drain eth0 --timeout 1m && ip link set eth0 down
   servald drain --undo eth0
   servald drain svc:web --timeout 5m && systemctl stop web
+  servald drain svc:db --move --grace 30s && systemctl stop postgresql
   servald drain`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: first(a.completeDrain),
@@ -53,14 +64,29 @@ of a service, until its process ends. Without an argument drain lists what is.
 				}
 				return a.listDrained(cmd.Context())
 			}
+			service := strings.HasPrefix(args[0], "svc:") || strings.Contains(args[0], "#")
+			switch {
+			case cmd.Flags().Changed("grace") && !move:
+				return usageError{errors.New("--grace is for --move: how long connections in the middle of something may go on")}
+			case move && undo:
+				return usageError{errors.New("what --move has ended cannot be undone; leave it away to have the instance found again")}
+			case move && !service:
+				return usageError{errors.New("--move is for instances of services, and ends connections; those on an interface move without it")}
+			}
 			ctx := cmd.Context()
 			if timeout > 0 && !undo {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			if strings.HasPrefix(args[0], "svc:") || strings.Contains(args[0], "#") {
-				return a.drainInstances(ctx, args[0], undo)
+			if service && undo {
+				return a.undrainInstances(ctx, args[0])
+			} else if service {
+				d := nodectl.ServiceDrain{Move: move}
+				if move {
+					d.Grace = nodectl.Duration(grace)
+				}
+				return a.drainInstances(ctx, args[0], d)
 			}
 			target, err := nodectl.ParseTarget(args[0])
 			if err != nil {
@@ -74,6 +100,8 @@ of a service, until its process ends. Without an argument drain lists what is.
 	}
 	cmd.Flags().DurationVarP(&timeout, "timeout", "t", 0, "give up after this time; 0 waits as long as it takes")
 	cmd.Flags().BoolVar(&undo, "undo", false, "let flows use it again")
+	cmd.Flags().BoolVar(&move, "move", false, "of a service: end connections, so that their clients dial other instances")
+	cmd.Flags().DurationVar(&grace, "grace", 5*time.Second, "with --move: how long those in the middle of something may go on")
 	return cmd
 }
 
@@ -100,7 +128,7 @@ func (a *App) drain(ctx context.Context, what string) error {
 	case err != nil || unseen != nil: // it may not be free
 		return errors.Join(err, unseen)
 	case a.json:
-		return a.printJSON(drainState{what, 0, true})
+		return a.printJSON(drainState{What: what, Done: true})
 	}
 	a.print("%s is free: no flow is left, and new ones avoid it until servald drain --undo %s", what, what)
 	return nil
@@ -143,7 +171,7 @@ func (d *draining) set(c *nodectl.Client, n int) {
 	}
 	d.last = sum
 	if d.app.json {
-		d.app.printJSON(drainState{d.what, sum, false})
+		d.app.printJSON(drainState{What: d.what, Left: sum})
 	} else {
 		d.app.note("%s left on %s", d.count(sum), d.what)
 	}

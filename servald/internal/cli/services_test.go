@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/serval-net/serval/internal/nodectl"
 	"github.com/serval-net/serval/pkg/sal"
@@ -35,8 +36,12 @@ func (f *fakeNode) SetListeners(_ context.Context, s nodectl.Setting) (int, erro
 	return f.note("set %s%s", s.Service, set)
 }
 
-func (f *fakeNode) DrainService(ctx context.Context, service string, progress func(int)) error {
-	return f.Drain(ctx, "service "+service, progress)
+func (f *fakeNode) DrainService(ctx context.Context, d nodectl.ServiceDrain, progress func(int)) (m nodectl.Moved, err error) {
+	if d.Move {
+		f.note("move after %v", time.Duration(d.Grace))
+		m = nodectl.Moved{Idle: 4, Busy: 1}
+	}
+	return m, f.Drain(ctx, "service "+d.Service, progress)
 }
 
 func (f *fakeNode) UndrainService(_ context.Context, service string) (int, error) {
@@ -167,6 +172,43 @@ func TestDrainInstances(t *testing.T) {
 	for line, want := range map[string]int{"drain svc:db": exitFailure, "drain #abcd": exitFailure, "drain svc:..": exitUsage, "drain #": exitUsage} {
 		if _, errs, code := h.servald(strings.Fields(line)...); code != want {
 			t.Errorf("%s: code %d, %s", line, code, errs)
+		}
+	}
+}
+
+// TestDrainMoves: drain --move says what it ended, and refuses what makes no sense.
+func TestDrainMoves(t *testing.T) {
+	h, web, cache := servingHost(t)
+	for _, n := range []*fakeNode{web, cache} {
+		n.leaving = make(chan int)
+		close(n.leaving)
+	}
+	out, errs, code := h.servald("drain", "svc:web", "--move", "--grace", "3s")
+	if code != 0 || !strings.HasPrefix(out, "ended 8 idle connections for their clients to dial again, and after 3s another 2 connections in the middle of something\nsvc:web is drained") {
+		t.Errorf("%q, %q, code %d", out, errs, code)
+	}
+	for _, n := range []*fakeNode{web, cache} {
+		if got := n.said(); got != "move after 3s; drain service svc:web" {
+			t.Errorf("asked %q", got)
+		}
+	}
+	out, _, code = h.servald("drain", "#mebb", "--move", "--json")
+	if want := `{"what":"#mebb","left":0,"done":true,"ended_idle":4,"ended_busy":1}` + "\n"; code != 0 || out != want {
+		t.Errorf("%q, code %d, want %q", out, code, want)
+	}
+	for line, want := range map[string]string{
+		"drain svc:web --grace 1s": "--grace is for --move", "drain eth0 --move": "instances of services",
+		"drain svc:web --move --undo": "cannot be undone", "drain svc:web --move --grace -1s": "grace",
+	} {
+		if _, errs, code := h.servald(strings.Fields(line)...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%s: code %d, %s", line, code, errs)
+		}
+	}
+	for want, m := range map[string]nodectl.Moved{
+		"no connection had": {}, "ended 1 idle connection for": {Idle: 1}, "ended 2 connections for": {Busy: 2},
+	} {
+		if got := saidOfMove(m, time.Second); !strings.Contains(got, want) {
+			t.Errorf("%+v: %q does not say %q", m, got, want)
 		}
 	}
 }
