@@ -156,6 +156,12 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
+// Abort is serval.Conn.Abort.
+func (c *conn) Abort() error {
+	c.once.Do(c.release)
+	return c.Conn.Abort()
+}
+
 // dial opens a connection under what is set for the name.
 func (o *Outbound) dial(ctx context.Context, c Client, network, service string, port uint16) (*conn, error) {
 	cfg := o.config()

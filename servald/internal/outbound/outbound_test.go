@@ -1,0 +1,222 @@
+package outbound
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/serval-net/serval/pkg/sal"
+	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/nodetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(nodetest.Main(m)) }
+
+func client(addr string) Client {
+	return Client{Via: "test", Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 1234)}
+}
+
+// reach opens a stream to a service that Echo serves and returns who answered.
+func reach(t *testing.T, o *Outbound, c Client) (net.Conn, string) {
+	t.Helper()
+	conn, err := o.Stream(t.Context(), c, "echo.svc.serval", 80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn, strings.TrimSpace(line)
+}
+
+// TestPinned: a client's connections reach one instance while one of them is open, even
+// those that are dialled at once, and its datagrams do; other clients have their own.
+func TestPinned(t *testing.T) {
+	c := nodetest.New(t)
+	for range 4 {
+		c.Echo("svc:echo")
+	}
+	o := New(Config{Node: c.Node(), PinFor: time.Nanosecond})
+	seen := make(map[string]bool)
+	for i := range 16 {
+		me := client(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).String())
+		var mu sync.Mutex
+		mine := make(map[string]bool)
+		var conns []net.Conn
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				conn, who := reach(t, o, me)
+				mu.Lock()
+				defer mu.Unlock()
+				mine[who], conns = true, append(conns, conn)
+			})
+		}
+		wg.Wait()
+		conn, who := reach(t, o, me)
+		mine[who], seen[who] = true, true
+		if len(mine) != 1 {
+			t.Errorf("connections of one client reached %v", mine)
+		}
+		for _, conn := range append(conns, conn) {
+			conn.Close()
+		}
+	}
+	if len(seen) < 2 {
+		t.Errorf("all clients reached %v", seen)
+	}
+	// Without connections, and after some time, nothing ties it to an instance.
+	seen = make(map[string]bool)
+	for range 40 {
+		conn, who := reach(t, o, client("10.1.0.1"))
+		conn.Close()
+		seen[who] = true
+	}
+	if len(seen) < 2 {
+		t.Errorf("a client without connections kept reaching %v", seen)
+	}
+	// And not while it has some, if it is not to be pinned.
+	o.Reconfigure(Config{Node: o.cfg.Node, Rules: []Rule{{Name: sal.MustParseName("svc:*"), NoPin: true}}})
+	seen = make(map[string]bool)
+	for range 40 {
+		conn, who := reach(t, o, client("10.1.0.2"))
+		defer conn.Close()
+		seen[who] = true
+	}
+	if len(seen) < 2 {
+		t.Errorf("unpinned connections all reached %v", seen)
+	}
+}
+
+// TestPinMoves: when the instance is gone, the client gets another one, and stays there.
+func TestPinMoves(t *testing.T) {
+	c := nodetest.New(t)
+	nodes := make(map[string]*serval.Node)
+	for range 3 {
+		n := c.Echo("svc:echo")
+		nodes[n.ID().Short()] = n
+	}
+	o := New(Config{Node: c.NodeWith(serval.Config{TryNext: 20 * time.Millisecond})})
+	me := client("10.0.0.1")
+	first, who := reach(t, o, me)
+	defer first.Close()
+	nodes[who].Close()
+	second, other := reach(t, o, me)
+	defer second.Close()
+	if other == who {
+		t.Fatal("an instance answered that is gone")
+	}
+	for range 10 {
+		conn, again := reach(t, o, me)
+		conn.Close()
+		if again != other {
+			t.Fatalf("the client reached %v, then %v", other, again)
+		}
+	}
+}
+
+// TestDatagrams: they go where the client's streams go, and have ports.
+func TestDatagrams(t *testing.T) {
+	c := nodetest.New(t)
+	for range 4 {
+		c.EchoPackets("svc:echo")
+	}
+	o := New(Config{Node: c.Node()})
+	buf := make([]byte, 2000)
+	ask := func(c Client, text string, port uint16) (string, uint16) {
+		t.Helper()
+		d, err := o.Datagrams(t.Context(), c, "svc:echo", port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		d.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := d.WriteTo([]byte(text), port); err != nil {
+			t.Fatal(err)
+		}
+		n, from, err := d.ReadFrom(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(buf[:n]), from
+	}
+	first, port := ask(client("10.0.0.1"), "hello", 53)
+	if !strings.HasSuffix(first, " hello") || port != 53 {
+		t.Errorf("%q came back from port %d", first, port)
+	}
+	for range 10 {
+		if again, port := ask(client("10.0.0.1"), "next hello", 69); !strings.HasPrefix(again, strings.Fields(first)[0]) || port != 70 {
+			t.Errorf("%q came back from port %d, after %q", again, port, first)
+		}
+	}
+}
+
+// TestErrors: each failure is of its kind and no other.
+func TestErrors(t *testing.T) {
+	c := nodetest.New(t)
+	node := c.NodeWith(serval.Config{TryNext: 10 * time.Millisecond})
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c.Add("svc:silent", silent.LocalAddr().(*net.UDPAddr).AddrPort())
+	c.Serve(c.Node(), "svc:secret", func(net.Conn) {})
+	o := New(Config{Node: node, Timeout: 300 * time.Millisecond, Rules: []Rule{
+		{Name: sal.MustParseName("svc:secret"), Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		{Name: sal.MustParseName("svc:secret"), Deny: true},
+	}})
+	for _, tc := range []struct {
+		service, client string
+		kind            func(error) bool
+	}{
+		{"svc:none", "10.0.0.1", IsNoService},
+		{"no..name", "10.0.0.1", IsNoService},
+		{"svc:secret", "10.0.0.1", IsDenied},
+		{"svc:secret", "10.0.0.1", IsRefused},
+		{"svc:silent", "10.0.0.1", IsTimeout},
+		{"svc:secret", "192.0.2.1", func(err error) bool { return err == nil }},
+		{"svc:secret", "::ffff:192.0.2.1", func(err error) bool { return err == nil }},
+	} {
+		conn, err := o.Stream(t.Context(), client(tc.client), tc.service, 0)
+		if err == nil {
+			conn.Close()
+		}
+		if !tc.kind(err) {
+			t.Errorf("%s from %s: %v", tc.service, tc.client, err)
+		}
+		if IsBusy(err) || IsForeign(err) {
+			t.Errorf("%s: %v is of other kinds too", tc.service, err)
+		}
+	}
+	o.Reconfigure(Config{Node: node, DenyOthers: true})
+	if _, err := o.Stream(t.Context(), client("192.0.2.1"), "svc:secret", 0); !errors.Is(err, ErrDenied) {
+		t.Errorf("with all denied: %v", err)
+	}
+}
+
+// TestPing: services of streams and of datagrams answer, others do not.
+func TestPing(t *testing.T) {
+	c := nodetest.New(t)
+	c.Echo("svc:stream")
+	c.EchoPackets("svc:packets")
+	o := New(Config{Node: c.Node()})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, name := range []string{"svc:stream", "svc:packets"} {
+		if err := o.Ping(ctx, name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := o.Ping(ctx, "svc:none"); !IsNoService(err) {
+		t.Errorf("svc:none: %v", err)
+	}
+}

@@ -1,0 +1,240 @@
+// Package socks is a SOCKS5 proxy (RFC 1928 and 1929) whose destinations are services:
+// CONNECT and UDP ASSOCIATE, by host name or virtual address, with passwords if wanted.
+package socks
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/serval-net/serval/servald/internal/door"
+	"github.com/serval-net/serval/servald/internal/fair"
+	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/splice"
+)
+
+// Defaults of Server.
+const (
+	DefaultHandshake    = 10 * time.Second
+	DefaultAssociations = 1024
+	DefaultUDPIdle      = 2 * time.Minute
+)
+
+// Server is a SOCKS5 proxy. Destinations is required; set the fields before Serve.
+type Server struct {
+	// Destinations connects the clients.
+	Destinations *outbound.Destinations
+
+	// Users are names and passwords; none lets everybody in.
+	Users map[string]string
+
+	// Clients are the addresses that clients may have; none means all.
+	Clients []netip.Prefix
+
+	// Max is how many connections there are at once; 0 is 16384. Drain is how long they
+	// may go on after Serve was told to stop; or they end with End, if that is not nil.
+	Max   int
+	Drain time.Duration
+	End   context.Context
+
+	// Handshake is how long a client may take to say what it wants; 0 is 10 s.
+	Handshake time.Duration
+
+	// Associations is how many clients may have UDP at once; 0 is 1024. UDPIdle is how
+	// long a destination is kept that nobody uses; 0 is 2 minutes.
+	Associations int
+	UDPIdle      time.Duration
+
+	Log *slog.Logger // nil is slog.Default()
+
+	door  door.Door
+	udp   *fair.Gate[netip.Addr]
+	users map[string][sha256.Size]byte
+}
+
+// Serve serves ln until ctx is done; see door.Door.Serve. It refuses to be an open
+// proxy.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	if err := door.CheckOpen(ln.Addr(), s.Destinations.Foreign, len(s.Users), s.Clients); err != nil {
+		ln.Close()
+		return err
+	}
+	s.init()
+	return s.door.Serve(ctx, ln)
+}
+
+func (s *Server) init() {
+	if s.Handshake <= 0 {
+		s.Handshake = DefaultHandshake
+	}
+	if s.Associations <= 0 {
+		s.Associations = DefaultAssociations
+	}
+	if s.UDPIdle <= 0 {
+		s.UDPIdle = DefaultUDPIdle
+	}
+	if s.Log == nil {
+		s.Log = slog.Default()
+	}
+	s.udp = fair.New[netip.Addr](s.Associations)
+	s.users = make(map[string][sha256.Size]byte)
+	for name, password := range s.Users {
+		s.users[name] = sha256.Sum256([]byte(password))
+	}
+	s.door.Via, s.door.Handle, s.door.Clients = "socks5", s.handle, s.Clients
+	s.door.Max, s.door.Drain, s.door.End, s.door.Log = s.Max, s.Drain, s.End, s.Log
+}
+
+// Active returns how many connections are open.
+func (s *Server) Active() int { return s.door.Active() }
+
+// handle serves one client.
+func (s *Server) handle(ctx context.Context, c outbound.Client, conn net.Conn) error {
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	conn.SetDeadline(time.Now().Add(s.Handshake))
+	cmd, to, err := s.negotiate(&c, conn)
+	if err != nil {
+		door.HangUp(conn)
+		if errors.Is(err, io.EOF) {
+			return nil // it tried whether somebody is here
+		}
+		return err
+	}
+	switch cmd {
+	case cmdConnect:
+		// Nobody waits for its client longer than for the destination.
+		out, err := s.Destinations.Stream(ctx, c, to.Host(), to.port)
+		conn.SetDeadline(time.Now().Add(s.Handshake))
+		if err != nil {
+			// Outbound has logged it.
+			s.refuse(conn, replyTo(err))
+			return nil
+		}
+		if _, err := conn.Write(appendReply(nil, Succeeded, unspecified)); err != nil {
+			conn.Close()
+			door.Reset(out)
+			return nil // the client left
+		}
+		conn.SetDeadline(time.Time{})
+		stop()
+		_, _, err = splice.Join(ctx, conn, out)
+		return named(to, err)
+	case cmdAssociate:
+		err := s.associate(ctx, c, conn, to)
+		conn.Close()
+		return err
+	}
+	s.refuse(conn, CommandUnknown)
+	return fmt.Errorf("the client wants command %d, and this proxy knows CONNECT and UDP ASSOCIATE", cmd)
+}
+
+func named(to address, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%v: %w", to, err)
+}
+
+// unspecified is where a connection comes from that has no address.
+var unspecified = address{addr: netip.IPv4Unspecified()}
+
+// negotiate agrees on a method, lets the client prove who it is, and returns what it
+// wants. The client has been told of errors where it would understand.
+func (s *Server) negotiate(c *outbound.Client, conn net.Conn) (cmd byte, to address, err error) {
+	methods, err := readGreeting(conn)
+	switch {
+	case errors.Is(err, errSOCKS4):
+		conn.Write([]byte{0, 0x5b, 0, 0, 0, 0, 0, 0})
+		return 0, to, err
+	case errors.Is(err, errHTTP):
+		io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis is a SOCKS5 proxy. Set your program to SOCKS5, or to an HTTP proxy: see servald http-proxy.\n")
+		return 0, to, err
+	case err != nil:
+		return 0, to, err
+	}
+	want := byte(methodNone)
+	if len(s.users) > 0 {
+		want = methodPassword
+	}
+	if !contains(methods, want) {
+		conn.Write([]byte{version5, methodRefused})
+		if want == methodPassword {
+			return 0, to, errors.New("the client gave no password, and this proxy has users")
+		}
+		return 0, to, errors.New("the client insists on a password, and this proxy has no users")
+	}
+	if _, err := conn.Write([]byte{version5, want}); err != nil {
+		return 0, to, err
+	}
+	if want == methodPassword {
+		if err := s.authenticate(c, conn); err != nil {
+			return 0, to, err
+		}
+	}
+	cmd, to, err = readRequest(conn)
+	switch {
+	case errors.Is(err, errAddressType):
+		s.refuse(conn, AddressUnknown)
+	case errors.Is(err, errName):
+		s.refuse(conn, HostUnreachable)
+	}
+	return cmd, to, err
+}
+
+func contains(methods []byte, m byte) bool {
+	for _, have := range methods {
+		if have == m {
+			return true
+		}
+	}
+	return false
+}
+
+// authenticate checks the client's name and password.
+func (s *Server) authenticate(c *outbound.Client, conn net.Conn) error {
+	user, password, err := readPassword(conn)
+	if err != nil {
+		return err
+	}
+	have, known := s.users[user]
+	got := sha256.Sum256([]byte(password))
+	if subtle.ConstantTimeCompare(have[:], got[:]) != 1 || !known {
+		conn.Write([]byte{versionAuth, 1})
+		return fmt.Errorf("wrong name or password: %q", user)
+	}
+	// One user's programs on one host are one client.
+	c.Session = "user " + user + " " + c.Session + c.Addr.Addr().String()
+	_, err = conn.Write([]byte{versionAuth, 0})
+	return err
+}
+
+// refuse tells the client how its request went, and closes the connection.
+func (s *Server) refuse(conn net.Conn, code Reply) {
+	conn.Write(appendReply(nil, code, unspecified))
+	door.HangUp(conn)
+}
+
+// replyTo says which reply tells of an error.
+func replyTo(err error) Reply {
+	switch {
+	case outbound.IsForeign(err), outbound.IsDenied(err):
+		return NotAllowed
+	case outbound.IsNoService(err):
+		return HostUnreachable
+	case outbound.IsRefused(err):
+		return ConnectionRefused
+	case outbound.IsTimeout(err):
+		return TTLExpired
+	case outbound.IsUnreachable(err):
+		return NetworkUnreachable
+	}
+	return GeneralFailure
+}
