@@ -93,15 +93,15 @@ func TestGiveUp(t *testing.T) {
 		g.Try("holder")
 		ctx, cancel := context.WithCancel(t.Context())
 		results := make(chan error, 10)
-		for _, c := range []string{"a", "a", "b"} {
+		for _, c := range []string{"a", "b", "c", "a"} {
 			go func() { results <- g.Enter(ctx, c) }()
 			synctest.Wait()
 		}
-		if err := g.Enter(t.Context(), "a"); err != nil && !errors.Is(err, ErrTaken) {
+		if err := g.Enter(t.Context(), "d"); !errors.Is(err, ErrTaken) {
 			t.Error(err)
 		}
 		cancel()
-		for range 3 {
+		for range 4 {
 			if err := <-results; !errors.Is(err, context.Canceled) {
 				t.Error(err)
 			}
