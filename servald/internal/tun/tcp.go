@@ -13,7 +13,7 @@ import (
 
 // configureTCP sets what all TCP connections have in common.
 func (s *Stack) configureTCP() error {
-	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(false)
+	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
 	for _, opt := range []tcpip.SettableTransportProtocolOption{
 		&sack, &moderate, &timeWait,
 		&tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: minBuffer, Max: s.cfg.MaxBuffer},
