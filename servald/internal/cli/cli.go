@@ -37,6 +37,7 @@ type App struct {
 	verbose  bool
 
 	started bool // the command line was understood
+	args    []string
 
 	mu sync.Mutex // one line at a time, whoever writes it
 }
@@ -47,6 +48,7 @@ func Main(ctx context.Context, args []string, in io.Reader, out, err io.Writer) 
 }
 
 func (a *App) run(ctx context.Context, args []string) int {
+	a.args = args
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(a.in)
@@ -55,6 +57,10 @@ func (a *App) run(ctx context.Context, args []string) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	var ended endedWith
+	if errors.As(err, &ended) {
+		return int(ended)
 	}
 	if !a.started { // whatever fails before the command runs is about its words
 		err = usageError{err}
@@ -83,7 +89,8 @@ name, wherever their instances are.
   servald join serval1...                       # on each other host
   servald run                                   # on every host: gossip and control socket
   servald serve svc:web --to localhost:80       # put a server behind a name
-  servald forward localhost:8080 svc:web        # reach the name from any program`,
+  servald forward localhost:8080 svc:web        # reach the name from any program
+  servald exec -- curl http://web.svc.serval/   # or every name from one program`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {
@@ -104,7 +111,7 @@ name, wherever their instances are.
 		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.runCommand(), a.reloadCommand(), a.configCommand(), a.statusCommand(), a.servicesCommand(),
 		a.rulesCommand(), a.routesCommand(), a.whyCommand(), a.setCommand(),
 		a.flowsCommand(), a.pathsCommand(), a.monitorCommand(), a.migrateCommand(), a.policyCommand(), a.drainCommand(),
-		a.dialCommand(), a.serveCommand(), a.forwardCommand(), a.pingCommand(), a.perfCommand(),
+		a.dialCommand(), a.serveCommand(), a.forwardCommand(), a.execCommand(), a.pingCommand(), a.perfCommand(),
 		a.sendCommand(), a.recvCommand(), a.versionCommand(),
 	)
 	return root

@@ -9,6 +9,7 @@ import (
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
+	legacyexec "github.com/serval-net/serval/servald/internal/exec"
 )
 
 // Exit codes.
@@ -33,9 +34,12 @@ func (e usageError) Unwrap() error { return e.error }
 func exitCode(err error) int {
 	var usage usageError
 	var name *sal.NameError
+	var program *legacyexec.Error
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &program):
+		return program.Code
 	case errors.As(err, &usage), errors.As(err, &name), errors.Is(err, exec.ErrNotFound):
 		return exitUsage
 	case errors.Is(err, serval.ErrNoService), errors.Is(err, resolver.ErrNoService):

@@ -1,0 +1,26 @@
+// Package exec runs a program whose network is servald: in a network namespace of its
+// own, whose only way out is a TUN that ends in this process, and in a mount namespace
+// whose resolv.conf names servald's DNS server. It needs no privileges where the
+// system lets users make namespaces.
+//
+// Three processes are involved:
+//
+//	front     the one that was started: passes signals on, stops and ends as the program does
+//	 └ carrier    in a user namespace unless root: carries the traffic; its process group is its own
+//	    └ program     in the front's process group, and the terminal's if that was
+//
+// The carrier lives in the host's network namespace. One locked thread of it lives in
+// the program's namespaces: it has set them up, starts the program, and makes the
+// sockets that are needed there later. The carrier stays while the program is stopped,
+// so that its connections live on, and after the program until the last process that
+// the program has left behind is gone.
+//
+// The front leaves the process group that it was started in, to the program, once that
+// runs: so a signal for the group, such as the terminal's, comes to the program once,
+// and what comes to the front was meant for the front and is passed on. A front that
+// leads its session cannot, and keeps the terminal's signals to itself.
+//
+// Nothing outlives the processes: namespaces, TUN and mounts go with the last of them.
+// If the front is killed, the carrier kills the program and all its descendants; if
+// the carrier is, the kernel kills the program and the front kills its descendants.
+package exec

@@ -1,0 +1,228 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Front starts the program given by command, whose first word is looked up in $PATH,
+// and stays until it ends; carrier makes the arguments, without the name, with which
+// this executable is to be started as the carrier on a descriptor, for Carry.
+//
+// It returns the exit code of the program. If a signal has ended the program, the same
+// ends this process. An [Error] says what kept the program from starting.
+//
+// The calling process is used up: its signals and standard files are no longer its own.
+func Front(command []string, carrier func(fd int) []string) (int, error) {
+	if _, err := lookUp(command[0]); err != nil {
+		return 0, err
+	}
+	ignored := readIgnored()
+	inherited := inheritedFiles()
+	if err := adoptOrphans(); err != nil {
+		return 0, &Error{CodeFailed, err}
+	}
+	peer, fd, err := newPeers()
+	if err != nil {
+		return 0, &Error{CodeFailed, err}
+	}
+	f := &front{peer: peer, inherited: inherited, signals: catchSignals(ignored), messages: make(chan message)}
+	f.carrier, err = startCarrier(carrier(fd))
+	unix.Close(fd)
+	if err != nil {
+		return 0, &Error{CodeFailed, err}
+	}
+	go f.listen()
+	return f.run()
+}
+
+// lookUp finds a program's file as shells do.
+func lookUp(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if errors.Is(err, exec.ErrDot) {
+		err = nil // as execvp does
+	}
+	if err == nil {
+		return path, nil
+	}
+	code := CodeNotFound
+	if errors.Is(err, fs.ErrPermission) {
+		code = CodeNotExecutable
+	}
+	var e *exec.Error
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	return "", &Error{code, fmt.Errorf("%s cannot be run: %w", name, err)}
+}
+
+// inheritedFiles returns the descriptors, but for the standard ones, that this process
+// was started with and the program is to have. It must come before any is made.
+func inheritedFiles() []int {
+	var fds []int
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= 2 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+// leaveFiles closes what was inherited for the program, so that others see it end when
+// the program closes it. Standard error stays, for our own errors.
+func leaveFiles(inherited []int, errors bool) {
+	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+		defer null.Close()
+		unix.Dup3(int(null.Fd()), 0, 0)
+		unix.Dup3(int(null.Fd()), 1, 0)
+		if errors {
+			unix.Dup3(int(null.Fd()), 2, 0)
+		}
+	}
+	for _, fd := range inherited {
+		unix.Close(fd)
+	}
+}
+
+// startCarrier starts this executable anew, in a process group of its own, and in a
+// user namespace where this user is the same unless this process can make the other
+// namespaces without.
+func startCarrier(args []string) (pid int, err error) {
+	effective, _, err := readPrivileges(os.Getpid())
+	if err != nil {
+		return 0, err
+	}
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	users := needsUsers(effective)
+	if users {
+		attr.Cloneflags = syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
+		for n := range lastCapability() + 1 {
+			attr.AmbientCaps = append(attr.AmbientCaps, uintptr(n))
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return 0, err
+	}
+	if strings.HasSuffix(self, " (deleted)") {
+		self = "/proc/self/exe"
+	}
+	pid, err = syscall.ForkExec(self, append([]string{os.Args[0]}, args...), &syscall.ProcAttr{
+		Env: os.Environ(), Files: []uintptr{0, 1, 2}, Sys: attr})
+	if err != nil && users {
+		err = explainUsers(err)
+	}
+	return pid, err
+}
+
+// front is the process that the user has started.
+type front struct {
+	peer      peer
+	carrier   int // its pid
+	inherited []int
+	signals   chan os.Signal
+	messages  chan message // closed when the carrier is gone
+
+	started bool
+	leads   bool // its session, and thus shares the program's process group
+}
+
+// listen hands on the carrier's messages.
+func (f *front) listen() {
+	defer close(f.messages)
+	for {
+		m, err := f.peer.receive()
+		if err != nil {
+			return
+		}
+		f.messages <- m
+	}
+}
+
+// run serves the program until its end.
+func (f *front) run() (int, error) {
+	for {
+		select {
+		case s := <-f.signals:
+			if sig, ok := s.(unix.Signal); ok {
+				f.signal(sig)
+			}
+		case m, ok := <-f.messages:
+			if !ok {
+				return f.lost()
+			}
+			switch m.Kind {
+			case kindStarted:
+				f.start()
+			case kindStopped:
+				stopSelf(unix.Signal(m.Signal), f.signals)
+			case kindFailed:
+				return 0, &Error{m.Code, errors.New(m.Error)}
+			case kindEnded:
+				if status := unix.WaitStatus(m.Status); status.Signaled() {
+					return dieOf(status.Signal()), nil
+				} else {
+					return status.ExitStatus(), nil
+				}
+			}
+		}
+	}
+}
+
+// start leaves to the program what is its own.
+func (f *front) start() {
+	f.started = true
+	if sid, err := unix.Getsid(0); err == nil && sid == unix.Getpid() {
+		f.leads = true
+	} else if err := unix.Setpgid(0, f.carrier); err != nil {
+		f.leads = true
+	}
+	leaveFiles(f.inherited, false)
+}
+
+// signal passes a signal on. Before the program runs it does to us what it does by
+// default.
+func (f *front) signal(sig unix.Signal) {
+	switch {
+	case !f.started && (sig == unix.SIGINT || sig == unix.SIGTERM || sig == unix.SIGHUP || sig == unix.SIGQUIT):
+		f.peer.Close() // the carrier ends
+		os.Exit(dieOf(sig))
+	case !f.started && sig == unix.SIGTSTP:
+		stopSelf(sig, f.signals)
+	case !f.started:
+	case f.leads && fromTerminal(sig) && inForeground():
+		// The program got it as well.
+	default:
+		f.peer.send(message{Kind: kindSignal, Signal: int(sig)}) // an error: lost will be next
+	}
+}
+
+// lost ends what the carrier has left behind when it was killed.
+func (f *front) lost() (int, error) {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for {
+			if _, err := unix.Wait4(-1, nil, unix.WALL, nil); err != nil && err != unix.EINTR {
+				return
+			}
+		}
+	}()
+	killDescendants(gone)
+	return 0, &Error{CodeFailed, errors.New("the servald process that carried the program's traffic was killed, and so was the program")}
+}
