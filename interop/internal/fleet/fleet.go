@@ -20,6 +20,9 @@ import (
 // Fleet is a cluster. Close it when done.
 type Fleet struct {
 	Servald string // the program
+	// Everywhere lets programs use every address of their host, not only that at
+	// which it joined.
+	Everywhere bool
 
 	ctx   context.Context
 	end   context.CancelFunc
@@ -122,7 +125,11 @@ func (f *Fleet) JoinAt(place Place, addr string, args ...string) (*Host, error) 
 	if err != nil {
 		return nil, err
 	}
-	h.Env = []string{"SERVAL_HOME=" + home, "SERVAL_SOCKET=" + h.Socket(), "SERVAL_LISTEN=" + addr + ":0", "SERVAL_TOKEN="}
+	listen := addr + ":0"
+	if f.Everywhere {
+		listen = ""
+	}
+	h.Env = []string{"SERVAL_HOME=" + home, "SERVAL_SOCKET=" + h.Socket(), "SERVAL_LISTEN=" + listen, "SERVAL_TOKEN="}
 	if h.daemon, err = h.Start("servald", append([]string{f.Servald, "run", "--gossip", gossip}, args...)...); err != nil {
 		return nil, err
 	}

@@ -9,8 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,31 +27,74 @@ import (
 // Stage is both hosts with what runs there. Its methods are safe for concurrent use
 // but for Cut. Close it when done.
 type Stage struct {
-	Net            *lab.Paths
+	Net            *lab.Paths // nil if the network has no paths to cut
 	Fleet          *fleet.Fleet
 	Client, Server *fleet.Host
 
-	dir string
+	dir   string
+	hosts []*lab.Host // the client's and the server's, which may be one
+	close func() error
 
 	mu      sync.Mutex
 	offered map[string]int // instances by service
+	enabled Way            // of those that need a configuration
 }
 
-// New builds the stage. With no path given there are two without limits. The error
+// New builds a stage whose hosts have two paths, or those that are given. The error
 // wraps lab.ErrUnavailable where the machine cannot have one.
 func New(ctx context.Context, paths ...lab.Path) (*Stage, error) {
 	if len(paths) == 0 {
 		paths = make([]lab.Path, 2)
 	}
+	return build(ctx, func(s *Stage) (client, server netip.Addr, err error) {
+		// The server's address is reached over every path, so that the cluster goes
+		// on when one is cut.
+		if s.Net, err = lab.NewPaths(lab.Topology{Paths: paths, ServerLo: true}); err != nil {
+			return client, server, err
+		}
+		s.hosts, s.close = []*lab.Host{s.Net.Client, s.Net.Server}, s.Net.Close
+		return s.Net.Ways[0].Client.Addr(), s.Net.ServerAddrs[0], nil
+	})
+}
+
+// NewCable builds a stage whose hosts have a cable between them, MTU 1500.
+func NewCable(ctx context.Context) (*Stage, error) {
+	return build(ctx, func(s *Stage) (client, server netip.Addr, err error) {
+		p, err := lab.NewPair()
+		if err != nil {
+			return client, server, err
+		}
+		s.hosts, s.close = []*lab.Host{p.Client, p.Server}, p.Close
+		return p.ClientIface.Addr(), p.ServerIface.Addr(), nil
+	})
+}
+
+// NewLoopback builds a stage that is one host, with two servalds at addresses of its
+// loopback interface.
+func NewLoopback(ctx context.Context) (*Stage, error) {
+	return build(ctx, func(s *Stage) (client, server netip.Addr, err error) {
+		n, err := lab.New()
+		if err != nil {
+			return client, server, err
+		}
+		s.close = n.Close
+		h, err := n.Host("host")
+		s.hosts = []*lab.Host{h, h}
+		return netip.AddrFrom4([4]byte{127, 0, 0, 2}), netip.AddrFrom4([4]byte{127, 0, 0, 3}), err
+	})
+}
+
+// build makes the network, and starts servald on both hosts at the addresses that
+// network returns.
+func build(ctx context.Context, network func(*Stage) (client, server netip.Addr, err error)) (*Stage, error) {
 	s := &Stage{offered: map[string]int{}}
-	if err := s.build(ctx, paths); err != nil {
-		s.Close()
-		return nil, err
+	if err := s.build(ctx, network); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-func (s *Stage) build(ctx context.Context, paths []lab.Path) (err error) {
+func (s *Stage) build(ctx context.Context, network func(*Stage) (client, server netip.Addr, err error)) (err error) {
 	if s.dir, err = os.MkdirTemp("", "stage"); err != nil {
 		return err
 	}
@@ -57,38 +102,27 @@ func (s *Stage) build(ctx context.Context, paths []lab.Path) (err error) {
 	if err := os.Chmod(s.dir, 0o755); err != nil {
 		return err
 	}
-	if s.Net, err = lab.NewPaths(lab.Topology{Paths: paths, ServerLo: true}); err != nil {
+	client, server, err := network(s)
+	if err != nil {
 		return err
 	}
-	for _, h := range []*lab.Host{s.Net.Client, s.Net.Server} {
-		if err := ownEtc(h, filepath.Join(s.dir, "etc-"+h.Name)); err != nil {
+	for i, h := range slices.Compact(slices.Clone(s.hosts)) {
+		if err := ownEtc(h, filepath.Join(s.dir, fmt.Sprint("etc", i))); err != nil {
 			return err
 		}
 	}
 	if s.Fleet, err = fleet.New(ctx); err != nil {
 		return err
 	}
-	// The server's address is reached over every path, so that the cluster goes on
-	// when one is cut.
-	if s.Server, err = s.join(s.Net.Server, s.Net.ServerAddrs[0].String()); err != nil {
+	s.Fleet.Everywhere = !server.IsLoopback() // where that is another host
+	if s.Server, err = s.Fleet.JoinAt(s.hosts[1], server.String()); err != nil {
 		return err
 	}
-	s.Client, err = s.join(s.Net.Client, s.Net.Ways[0].Client.Addr().String())
+	if err := s.configure(""); err != nil {
+		return err
+	}
+	s.Client, err = s.Fleet.JoinAt(s.hosts[0], client.String(), "--config", s.config())
 	return err
-}
-
-// join adds a host to the cluster whose programs use all of its addresses.
-func (s *Stage) join(at *lab.Host, addr string) (*fleet.Host, error) {
-	h, err := s.Fleet.JoinAt(at, addr)
-	if err != nil {
-		return nil, fmt.Errorf("servald on the %s: %w", at.Name, err)
-	}
-	for i, v := range h.Env {
-		if strings.HasPrefix(v, "SERVAL_LISTEN=") {
-			h.Env[i] = "SERVAL_LISTEN="
-		}
-	}
-	return h, nil
 }
 
 // ownEtc lets what runs on the host write to /etc, to name another name server, say,
@@ -121,8 +155,8 @@ func (s *Stage) Close() error {
 		s.Fleet.Close()
 	}
 	var err error
-	if s.Net != nil {
-		err = s.Net.Close()
+	if s.close != nil {
+		err = s.close()
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }

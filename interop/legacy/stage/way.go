@@ -60,15 +60,9 @@ func (s *Stage) forward(ctx context.Context, at, service string) (string, error)
 }
 
 func (s *Stage) freePort() (at string, err error) {
-	err = s.Net.Client.Do(func() (err error) {
+	err = s.hosts[0].Do(func() (err error) {
 		at, err = fleet.FreePort("127.0.0.1")
 		return err
 	})
 	return at, err
-}
-
-// Enable prepares a way, if it is not yet, and returns what programs must be told:
-// the addresses of the SOCKS5 and the HTTP proxy.
-func (s *Stage) Enable(ctx context.Context, way Way) (socks, http string, err error) {
-	return "", "", fmt.Errorf("%s is not there yet", way)
 }

@@ -1,0 +1,65 @@
+//go:build linux
+
+package stage
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Where the proxies of the client's host listen, once enabled.
+const (
+	SocksAt = "127.0.0.1:1080"
+	HTTPAt  = "127.0.0.1:3128"
+)
+
+const proxies = `
+[socks5]
+listen = ["` + SocksAt + `"]
+[http_proxy]
+listen = ["` + HTTPAt + `"]
+`
+
+const device = `
+[tun]
+[dns]
+resolv_conf = "file"
+`
+
+// config is the configuration of the client's servald.
+func (s *Stage) config() string { return filepath.Join(s.dir, "servald.toml") }
+
+// configure writes it.
+func (s *Stage) configure(text string) error {
+	return os.WriteFile(s.config(), []byte(text), 0o600)
+}
+
+// Configure gives the client's servald a configuration, which it takes up without a
+// new start.
+func (s *Stage) Configure(ctx context.Context, text string) error {
+	if err := s.configure(text); err != nil {
+		return err
+	}
+	_, err := Run(ctx, s.Client, nil, s.Fleet.Servald, "reload")
+	return err
+}
+
+// Enable prepares the client's host for a way, if that needs anything.
+func (s *Stage) Enable(ctx context.Context, way Way) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.enabled == way {
+		return nil
+	}
+	text, ok := map[Way]string{Socks: proxies, TUN: device}[way]
+	if !ok {
+		return nil
+	}
+	if err := s.Configure(ctx, text); err != nil {
+		return fmt.Errorf("servald of the client's host, for %s: %w", way, err)
+	}
+	s.enabled = way
+	return nil
+}
