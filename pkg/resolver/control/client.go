@@ -30,6 +30,12 @@ type Client struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	news   chan feedback
+
+	attending sync.Once // see attend
+
+	mu     sync.Mutex
+	leases map[*clientLease]struct{} // that are open
+	daemon string                    // that attend met last
 }
 
 const (

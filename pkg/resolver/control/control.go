@@ -12,6 +12,7 @@
 //	                             each update, for as long as one reads
 //	POST   /v1/register          spread a record that the application signed
 //	DELETE /v1/register/ID       withdraw it
+//	GET    /v1/alive             a line, and then nothing until the daemon ends
 //	POST   /v1/feedback          say whether an instance answered
 //	POST   /v1/certificate       ask for a membership certificate
 //	POST   /v1/reload            read the daemon's configuration again
@@ -103,6 +104,7 @@ type registration struct {
 // registered is the answer to it.
 type registered struct {
 	ID      string    `json:"id"`
+	Daemon  string    `json:"daemon"` // see alive
 	Service sal.Name  `json:"service"`
 	Node    string    `json:"node"`
 	Expires time.Time `json:"expires"` // unless renewed

@@ -362,3 +362,38 @@ func TestSocketPath(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestRestart: a daemon that is started again knows at once what is registered, long
+// before the lease would be renewed.
+func TestRestart(t *testing.T) {
+	id, path := newIdentity(t), socket(t)
+	stop := serve(t, path, newServer(id))
+	c := newClient(t, path)
+	reg := registrationOf(id)
+	reg.TTL = resolver.MaxTTL
+	lease, err := c.Register(ctx, reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		stop()
+		next := newServer(id)
+		news, ignore := next.Directory.(*resolver.Directory).Watch()
+		stop = serve(t, path, next)
+		select {
+		case <-news:
+		case <-time.After(reg.RenewEvery() / 2):
+			t.Fatal("it is not registered again")
+		}
+		ignore()
+		if found, err := c.Resolve(ctx, web); err != nil || len(found) != 1 {
+			t.Errorf("found %v, %v", found, err)
+		}
+	}
+	if err := lease.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Resolve(ctx, web); !errors.Is(err, resolver.ErrNoService) {
+		t.Errorf("after: %v", err)
+	}
+}

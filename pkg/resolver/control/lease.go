@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/pkg/resolver"
@@ -16,6 +17,8 @@ type clientLease struct {
 	c      *Client
 	cancel context.CancelFunc
 	retry  chan struct{} // an update did not get through
+	again  chan struct{} // there is another daemon, see attend
+	daemon atomic.Pointer[string]
 	done   chan struct{}
 	once   sync.Once
 	err    error
@@ -30,19 +33,20 @@ type clientLease struct {
 var _ resolver.Updater = (*clientLease)(nil)
 
 // Register implements resolver.Registrar. The daemon spreads the registration,
-// and this client renews it until the lease is closed: also with a daemon that
-// was restarted meanwhile.
+// and this client renews it until the lease is closed: also, and at once, with a
+// daemon that was restarted meanwhile.
 func (c *Client) Register(ctx context.Context, reg resolver.Registration) (resolver.Lease, error) {
 	if c.ctx.Err() != nil {
 		return nil, errors.New("control: the client is closed; make a new one")
 	}
-	l := &clientLease{c: c, reg: reg, retry: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &clientLease{c: c, reg: reg, retry: make(chan struct{}, 1), again: make(chan struct{}, 1), done: make(chan struct{})}
 	if err := l.renew(ctx); err != nil {
 		return nil, err
 	}
 	renewing, cancel := context.WithCancel(c.ctx)
 	l.cancel = cancel
 	c.done.Go(func() { l.run(renewing, reg.RenewEvery()) })
+	c.keepLease(l)
 	return l, nil
 }
 
@@ -94,6 +98,7 @@ func (l *clientLease) announce(ctx context.Context) error {
 		return err
 	}
 	l.id, l.issued = got.ID, now
+	l.daemon.Store(&got.Daemon)
 	return nil
 }
 
@@ -111,6 +116,7 @@ func (l *clientLease) run(ctx context.Context, every time.Duration) {
 		case <-l.retry:
 			wait = min(every, retryAfter)
 			continue
+		case <-l.again:
 		case <-time.After(wait):
 		}
 		wait = every
@@ -123,6 +129,7 @@ func (l *clientLease) run(ctx context.Context, every time.Duration) {
 // Close implements resolver.Lease.
 func (l *clientLease) Close(ctx context.Context) error {
 	l.once.Do(func() {
+		l.c.dropLease(l)
 		l.cancel()
 		<-l.done
 		l.mu.Lock()

@@ -50,7 +50,11 @@ type Server struct {
 	// Logger notes registrations; nil discards them.
 	Logger *slog.Logger
 
-	watchers atomic.Int32
+	watchers  atomic.Int32
+	attending atomic.Int32
+
+	named sync.Once
+	name  string // see id
 
 	mu     sync.Mutex
 	leases map[string]lease
@@ -91,6 +95,7 @@ func (s *Server) handler(ending context.Context) http.Handler {
 	mux.HandleFunc("GET /v1/services", answer(s.services))
 	mux.HandleFunc("GET /v1/resolve", patiently(answer(s.resolve)))
 	mux.HandleFunc("GET /v1/watch", s.watch(ending))
+	mux.HandleFunc("GET /v1/alive", s.alive(ending))
 	mux.HandleFunc("POST /v1/register", answer(s.register))
 	mux.HandleFunc("DELETE /v1/register/{id}", answer(s.withdraw))
 	mux.HandleFunc("POST /v1/feedback", answer(s.feedback))
@@ -265,7 +270,7 @@ func (s *Server) register(r *http.Request) (any, error) {
 		return nil, status(http.StatusServiceUnavailable, err)
 	}
 	s.logger().Debug("registered", "service", record.Service, "node", record.Node.Short(), "addrs", record.Addrs)
-	return registered{ID: id, Service: record.Service, Node: record.Node.String(), Expires: expires}, nil
+	return registered{ID: id, Daemon: s.id(), Service: record.Service, Node: record.Node.String(), Expires: expires}, nil
 }
 
 // leaseID names a registration: one service of one node.
