@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/pkg/resolver"
@@ -41,8 +42,9 @@ type Config struct {
 
 	// Command, with its arguments, is started for each connection, with that as
 	// its standard input and output. With OnDemand it is the server at To, which
-	// must be set: it is started when somebody dials, is waited for until it
-	// listens, and is stopped when nobody has used it for IdleStop.
+	// must be set: it is started when somebody dials, unless something listens
+	// there already, is waited for until it listens, and is stopped when nobody has
+	// used it for IdleStop. It must stay in the foreground.
 	Command  []string
 	OnDemand bool
 
@@ -137,7 +139,7 @@ func (c Config) parse() (p *plan, err error) {
 		if p.target, err = ParseTarget(c.To); err != nil {
 			return nil, err
 		}
-		if c.OnDemand && p.target.Port == 0 && p.target.Path == "" {
+		if c.OnDemand && p.target.AnyPort() {
 			return nil, fmt.Errorf("%q: a command that is started on demand listens at one port; write host:port", c.To)
 		}
 	}
@@ -182,6 +184,9 @@ func (p *plan) parseInstance() (err error) {
 		}
 		p.listen.Keys = append(p.listen.Keys, k)
 	}
+	if p.Check != "" && p.OnDemand {
+		return errors.New("a server that is started on demand cannot be checked while it does not run; leave the check out")
+	}
 	if p.Check != "" {
 		probe, err := check.Parse(p.Check, p.probeDial())
 		if err != nil {
@@ -215,6 +220,12 @@ func (p *plan) parseLimits() error {
 		return errors.New("how many connections are handled at once must not be less than 0")
 	}
 	return nil
+}
+
+// sameCommand reports whether two plans start the same server.
+func (p *plan) sameCommand(q *plan) bool {
+	return p.path == q.path && slices.Equal(p.Command, q.Command) && slices.Equal(p.Env, q.Env) && p.Dir == q.Dir &&
+		p.target == q.target && p.OnDemand == q.OnDemand
 }
 
 // what names the server, for people.

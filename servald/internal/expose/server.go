@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/check"
@@ -42,6 +43,7 @@ type Server struct {
 	gauge   check.Gauge
 	counts  counts
 	clients perClient
+	demand  demand
 
 	mu      sync.Mutex
 	ln      Listener
@@ -85,6 +87,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.start(p)
+	defer s.demand.close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	background, stop := context.WithCancel(ctx)
@@ -95,7 +98,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.follow(background) })
 	p = s.current.Load()
 	lc := p.listen
-	lc.Load = s.load
+	lc.Load, lc.Network = s.load, p.network()
 	ln, err := s.Node.ListenAs(ctx, lc, p.Name)
 	if err != nil {
 		return err
@@ -108,9 +111,33 @@ func (s *Server) Run(ctx context.Context) error {
 		s.Ready(ln.Addr())
 	}
 	wg.Go(func() { s.watch(background) })
-	ending := context.AfterFunc(ctx, func() { s.set(Ending, nil) })
+	over, end := context.WithCancel(context.Background())
+	defer end()
+	s.proxy.End = over
+	ending := context.AfterFunc(ctx, func() {
+		s.set(Ending, nil)
+		s.ending(over, end)
+	})
 	defer ending()
 	return s.proxy.Serve(ctx, ln)
+}
+
+// ending calls end when open connections have had their time, or over is done.
+func (s *Server) ending(over context.Context, end context.CancelFunc) {
+	defer end()
+	if s.End != nil {
+		select {
+		case <-s.End.Done():
+		case <-over.Done():
+		}
+		return
+	}
+	timer := time.NewTimer(s.current.Load().Drain)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-over.Done():
+	}
 }
 
 func (s *Server) start(p *plan) {
@@ -122,8 +149,9 @@ func (s *Server) start(p *plan) {
 		s.Output = io.Discard
 	}
 	s.proxy.Handle, s.proxy.Quiet = s.handle, isQuiet
-	s.proxy.MaxConns, s.proxy.Drain, s.proxy.Log = p.Max, p.Drain, s.Log
-	s.proxy.End = s.End
+	s.proxy.MaxConns, s.proxy.Log = p.Max, s.Log
+	s.proxy.Idle, s.proxy.Progress = p.Idle, progress
+	s.demand.log, s.demand.output = s.Log, s.Output
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.changed = make(chan struct{})
@@ -138,7 +166,7 @@ var ErrRestart = errors.New("this changes what is registered, so that the name m
 // Update takes another configuration while Run goes on: for connections to come, for
 // the checks and for what others know of the instance. Open connections stay as they
 // are. An invalid one is an error and changes nothing; [ErrRestart] says that the name,
-// or the kind of service, is another.
+// the kind of service, or Idle is another.
 func (s *Server) Update(ctx context.Context, c Config) error {
 	p, err := c.parse()
 	if err != nil {
@@ -146,7 +174,7 @@ func (s *Server) Update(ctx context.Context, c Config) error {
 	}
 	s.mu.Lock()
 	old, ln := s.current.Load(), s.ln
-	if old == nil || old.Name != p.Name || old.kind() != p.kind() || old.Max != p.Max || old.Drain != p.Drain {
+	if old == nil || old.Name != p.Name || old.network() != p.network() || old.Idle != p.Idle {
 		s.mu.Unlock()
 		return ErrRestart
 	}
@@ -154,6 +182,8 @@ func (s *Server) Update(ctx context.Context, c Config) error {
 	close(s.changed)
 	s.changed = make(chan struct{})
 	s.mu.Unlock()
+	s.proxy.SetMax(p.Max)
+	s.demand.replace(p)
 	if ln == nil {
 		return nil
 	}
@@ -162,8 +192,16 @@ func (s *Server) Update(ctx context.Context, c Config) error {
 	})
 }
 
-// kind is what is registered: it takes streams, datagrams or both.
-func (p *plan) kind() [2]bool { return [2]bool{p.To == "" || p.target.Stream, p.target.Datagram} }
+// network is what is registered, as serval.ListenConfig has it.
+func (p *plan) network() string {
+	switch {
+	case p.target.Stream && p.target.Datagram:
+		return "tcp+udp"
+	case p.target.Datagram:
+		return "udp"
+	}
+	return "tcp"
+}
 
 // Status returns a snapshot.
 func (s *Server) Status() Status {

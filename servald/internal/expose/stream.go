@@ -22,25 +22,47 @@ func isQuiet(conn net.Conn) bool {
 	return !ok || c.Stats().SinceLastPacket > quiet
 }
 
+// progress counts what came and went on a connection.
+func progress(conn net.Conn) uint64 {
+	c, ok := conn.(*serval.Conn)
+	if !ok || c.Datagrams() { // which know by themselves
+		return uint64(time.Now().UnixNano())
+	}
+	stats := c.Stats()
+	return stats.StreamReceived + stats.StreamAcked
+}
+
 // handle serves one connection.
 func (s *Server) handle(ctx context.Context, conn net.Conn) error {
+	err := s.serve(ctx, conn)
+	if err != nil && ctx.Err() == nil {
+		s.counts.failed.Add(1)
+	}
+	return err
+}
+
+func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	p := s.current.Load()
 	caller := callerOf(p.Name, conn)
 	s.Log.Debug("accepted", "from", caller.Text, "name", caller.Name, "port", caller.Port)
 	leave, ok := s.clients.enter(caller.Node, p.MaxPerClient)
 	if !ok {
-		s.counts.failed.Add(1)
-		conn.Close()
+		splice.Abort(conn)
 		return fmt.Errorf("node %s has %d connections already, which is as many as one may", caller.Node.Short(), p.MaxPerClient)
 	}
 	defer leave()
+	if p.OnDemand {
+		defer s.demand.enter()()
+	}
+	if d, ok := conn.(interface{ Datagrams() bool }); ok && d.Datagrams() {
+		return s.datagrams(ctx, p, caller, conn.(Session))
+	}
 	if p.To == "" {
 		return s.command(ctx, p, caller, conn)
 	}
 	out, err := s.dial(ctx, p, caller)
 	if err != nil {
-		s.counts.failed.Add(1)
-		conn.Close()
+		splice.Abort(conn) // an end would look like an empty answer
 		return err
 	}
 	_, _, err = splice.Join(ctx, conn, out)
@@ -48,7 +70,7 @@ func (s *Server) handle(ctx context.Context, conn net.Conn) error {
 }
 
 // dial connects to the server for a caller, and tells it who that is.
-func (s *Server) dial(ctx context.Context, p *plan, caller Caller) (net.Conn, error) {
+func (s *Server) dial(ctx context.Context, p *plan, caller Caller) (out net.Conn, err error) {
 	if p.target.AnyPort() {
 		if caller.Port == 0 {
 			return nil, errors.New("the client says no port, and none is configured: give the server's address one, or dial with a port")
@@ -57,10 +79,16 @@ func (s *Server) dial(ctx context.Context, p *plan, caller Caller) (net.Conn, er
 			return nil, fmt.Errorf("the client asked for port %d, which is not among those that it may", caller.Port)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.DialTimeout)
-	defer cancel()
 	network, address := p.target.network(caller.Port)
-	out, err := dialer.DialContext(ctx, network, address)
+	try := func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, p.DialTimeout)
+		defer cancel()
+		out, err = dialer.DialContext(ctx, network, address)
+		return err
+	}
+	if err = try(ctx); err != nil && p.OnDemand {
+		err = s.demand.await(ctx, p, try)
+	}
 	if err != nil || p.Proxy == "" {
 		return out, err
 	}
