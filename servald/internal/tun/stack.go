@@ -19,6 +19,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/serval-net/serval/servald/internal/splice"
 )
 
 const nicID = 1
@@ -33,7 +35,7 @@ type Stack struct {
 	link    *link
 
 	ctx context.Context // of everything that is open; done when Run gives up on it
-	end context.CancelFunc
+	end context.CancelCauseFunc
 	wg  sync.WaitGroup // all goroutines that serve one stream, flow or echo
 
 	opening opening
@@ -83,13 +85,13 @@ func New(dev Device, h Handler, cfg Config) (*Stack, error) {
 		pings: make(chan struct{}, maxPings),
 	}
 	s.opening.max = cfg.MaxOpening
-	s.ctx, s.end = context.WithCancel(context.Background())
+	s.ctx, s.end = context.WithCancelCause(context.Background())
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
 	if err := s.configure(); err != nil {
-		s.end()
+		s.end(splice.ErrCut)
 		s.stack.Destroy()
 		return nil, err
 	}
@@ -130,16 +132,16 @@ func (s *Stack) configure() error {
 // fails for another reason. When it returns, the device is closed and nothing that
 // the stack started runs any more.
 func (s *Stack) Run(ctx context.Context) error {
-	defer s.end()
+	defer s.end(splice.ErrCut)
 	stopped := context.AfterFunc(ctx, func() {
 		s.drain()
-		s.end()
+		s.end(splice.ErrCut)
 		s.streams.abort()
 		s.link.close()
 	})
 	err := s.link.run()
 	if stopped() { // the device failed, not we
-		s.end()
+		s.end(splice.ErrCut)
 		s.streams.abort()
 		s.link.close()
 	}

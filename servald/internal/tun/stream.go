@@ -4,11 +4,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
@@ -20,12 +23,17 @@ type stream struct {
 
 	readable, writable gate
 
-	once    sync.Once // closes tcp
-	aborted atomic.Bool
+	local, remote net.Addr
+	closed        atomic.Bool
 }
 
-func newStream() *stream {
-	st := &stream{}
+var _ net.Conn = (*stream)(nil)
+
+func newStream(id stack.TransportEndpointID) *stream {
+	st := &stream{
+		local:  net.TCPAddrFromAddrPort(destination(id)),
+		remote: net.TCPAddrFromAddrPort(source(id)),
+	}
 	st.readable.init()
 	st.writable.init()
 	st.entry.Init(st, waiter.ReadableEvents|waiter.WritableEvents|waiter.EventHUp|waiter.EventErr)
@@ -66,27 +74,28 @@ func (g *gate) wake() {
 
 func (g *gate) wait() { <-g.c }
 
-var errReset = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
-
-// fault translates what TCP returned.
-func (st *stream) fault(err tcpip.Error) error {
+// fault translates what TCP returned to op.
+func (st *stream) fault(op string, err tcpip.Error) error {
+	var cause error
 	switch err.(type) {
 	case *tcpip.ErrClosedForReceive:
-		if st.aborted.Load() {
-			return net.ErrClosed
+		if !st.closed.Load() {
+			return io.EOF
 		}
-		return io.EOF
-	case *tcpip.ErrClosedForSend, *tcpip.ErrAborted, *tcpip.ErrInvalidEndpointState:
-		if st.aborted.Load() {
-			return net.ErrClosed
-		}
-		return syscall.EPIPE
+		cause = net.ErrClosed
 	case *tcpip.ErrConnectionReset, *tcpip.ErrConnectionAborted:
-		return errReset
+		cause = syscall.ECONNRESET
 	case *tcpip.ErrTimeout:
-		return syscall.ETIMEDOUT
+		cause = syscall.ETIMEDOUT
+	case *tcpip.ErrClosedForSend, *tcpip.ErrAborted, *tcpip.ErrInvalidEndpointState:
+		cause = syscall.EPIPE
+	default:
+		cause = errors.New(err.String())
 	}
-	return errors.New(err.String())
+	if st.closed.Load() {
+		cause = net.ErrClosed
+	}
+	return &net.OpError{Op: op, Net: "tcp", Source: st.local, Addr: st.remote, Err: cause}
 }
 
 // Read reads what has come, or waits for it.
@@ -111,10 +120,10 @@ func (st *stream) tryRead(b []byte) (int, error) {
 	if _, empty := err.(*tcpip.ErrWouldBlock); empty {
 		return 0, nil
 	}
-	return 0, st.fault(err)
+	return 0, st.fault("read", err)
 }
 
-// source is a tcpip.Payloader of a slice.
+// payload is a tcpip.Payloader of a slice.
 type payload []byte
 
 func (p *payload) Len() int { return len(*p) }
@@ -140,7 +149,7 @@ func (st *stream) Write(b []byte) (int, error) {
 			continue
 		}
 		if _, full := err.(*tcpip.ErrWouldBlock); !full {
-			return done, st.fault(err)
+			return done, st.fault("write", err)
 		}
 		st.writable.wait()
 	}
@@ -150,21 +159,73 @@ func (st *stream) Write(b []byte) (int, error) {
 // CloseWrite lets the program read to the end.
 func (st *stream) CloseWrite() error {
 	if err := st.tcp.Shutdown(tcpip.ShutdownWrite); err != nil {
-		return st.fault(err)
+		return st.fault("close", err)
 	}
 	return nil
 }
 
-// Close ends the connection; what was written is still sent.
-func (st *stream) Close() error {
-	st.once.Do(st.tcp.Close)
+// Close ends the connection; what was written is still sent. If the program sent more
+// than was read, or sends more, it is told by a reset.
+func (st *stream) Close() error { return st.finish(false) }
+
+// Abort ends the connection by a reset.
+func (st *stream) Abort() error { return st.finish(true) }
+
+func (st *stream) finish(reset bool) error {
+	if st.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	if reset {
+		st.tcp.Abort()
+	}
+	st.tcp.Close()
+	st.readable.wake()
+	st.writable.wake()
 	return nil
 }
 
-// abort resets the connection.
-func (st *stream) abort() {
-	st.aborted.Store(true)
-	st.tcp.Abort()
-	st.readable.wake()
-	st.writable.wake()
+// LocalAddr returns the address that the program connected to.
+func (st *stream) LocalAddr() net.Addr { return st.local }
+
+// RemoteAddr returns the program's address.
+func (st *stream) RemoteAddr() net.Addr { return st.remote }
+
+// Deadlines are not there: nobody sets any.
+
+// SetDeadline returns os.ErrNoDeadline.
+func (st *stream) SetDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// SetReadDeadline returns os.ErrNoDeadline.
+func (st *stream) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
+
+// SetWriteDeadline returns os.ErrNoDeadline.
+func (st *stream) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
+
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// WriteTo implements io.WriterTo. It holds no buffer while there is nothing to read.
+func (st *stream) WriteTo(w io.Writer) (written int64, err error) {
+	for {
+		n, err := st.passOn(w)
+		written += int64(n)
+		switch {
+		case err == io.EOF:
+			return written, nil
+		case err != nil:
+			return written, err
+		case n == 0:
+			st.readable.wait()
+		}
+	}
+}
+
+// passOn writes to w what has come, and returns 0 if there is nothing.
+func (st *stream) passOn(w io.Writer) (int, error) {
+	buf := buffers.Get().(*[64 << 10]byte)
+	defer buffers.Put(buf)
+	n, err := st.tryRead(buf[:])
+	if n == 0 {
+		return 0, err
+	}
+	return w.Write(buf[:n])
 }

@@ -60,6 +60,6 @@ func (t *streams) abort() {
 	t.open = nil
 	t.mu.Unlock()
 	for st := range open {
-		st.abort()
+		st.Abort()
 	}
 }

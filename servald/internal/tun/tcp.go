@@ -9,6 +9,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"github.com/serval-net/serval/servald/internal/splice"
 )
 
 // configureTCP sets what all TCP connections have in common.
@@ -68,12 +70,12 @@ func (s *Stack) serveSYN(r *tcp.ForwarderRequest) {
 	st, err := s.accept(r)
 	r.Complete(false)
 	s.opening.remove(id)
-	if err != nil {
-		conn.Close()
+	if err != nil { // the program has gone meanwhile
+		splice.Abort(conn)
 		return
 	}
 	s.counts.streams.Add(1)
-	if err := st.join(s.ctx, conn); err != nil && s.ctx.Err() == nil {
+	if _, _, err := splice.Join(s.ctx, st, conn); err != nil && s.ctx.Err() == nil {
 		s.log.Debug("connection failed", "from", source(id), "to", destination(id), "err", err)
 	}
 	s.streams.remove(st)
@@ -98,14 +100,14 @@ func (s *Stack) openStream(id stack.TransportEndpointID) (net.Conn, error) {
 
 // accept answers the SYN and waits until the connection is established.
 func (s *Stack) accept(r *tcp.ForwarderRequest) (*stream, error) {
-	st := newStream()
+	st := newStream(r.ID())
 	ep, err := r.CreateEndpoint(&st.queue)
 	if err != nil {
 		return nil, fmt.Errorf("answering the SYN: %v", err)
 	}
 	st.tcp = ep
 	if !s.streams.add(st) {
-		st.abort()
+		st.Abort()
 		return nil, errFull
 	}
 	size := s.bufferSize()

@@ -1,0 +1,108 @@
+package tun
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+const insideNamespace = "TUN_TEST_NAMESPACE"
+
+// inNamespace runs the rest of the test in another process, in an empty network
+// namespace with loopback up, and reports whether this is that process.
+func inNamespace(t testing.TB, more ...string) bool {
+	t.Helper()
+	if os.Getenv(insideNamespace) != "" {
+		lo, err := netlink.LinkByName("lo")
+		must(t, err)
+		must(t, netlink.LinkSetUp(lo))
+		return true
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root for network namespaces")
+	}
+	if _, err := os.Stat("/dev/net/tun"); err != nil {
+		t.Skip("needs /dev/net/tun: ", err)
+	}
+	cmd := exec.Command(os.Args[0], append([]string{"-test.run=^" + t.Name() + "$", "-test.timeout=2m", "-test.v"}, more...)...)
+	cmd.Env = append(os.Environ(), insideNamespace+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	return false
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The addresses behind the device of tests.
+const (
+	someone  = "198.18.0.7"
+	someone6 = "fd5e:7276:616c::7"
+)
+
+// start runs a stack behind a device of this namespace until the test ends.
+func start(t testing.TB, h Handler, cfg Config) *Stack {
+	t.Helper()
+	dev, err := Open("tun-test", []netip.Prefix{netip.MustParsePrefix("198.18.0.1/15"), netip.MustParsePrefix("fd5e:7276:616c::1/48")}, 0)
+	must(t, err)
+	s, err := New(dev, h, cfg)
+	must(t, err)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			panic("Run does not return")
+		}
+	})
+	return s
+}
+
+// fake is a Handler made of functions; nil ones refuse.
+type fake struct {
+	stream    func(ctx context.Context, src, dst netip.AddrPort) (net.Conn, error)
+	datagrams func(ctx context.Context, src, dst netip.AddrPort) (Datagrams, error)
+	ping      func(ctx context.Context, dst netip.Addr) error
+}
+
+func (f fake) Stream(ctx context.Context, src, dst netip.AddrPort) (net.Conn, error) {
+	if f.stream == nil {
+		return nil, syscall.ECONNREFUSED
+	}
+	return f.stream(ctx, src, dst)
+}
+
+func (f fake) Datagrams(ctx context.Context, src, dst netip.AddrPort) (Datagrams, error) {
+	if f.datagrams == nil {
+		return nil, syscall.ECONNREFUSED
+	}
+	return f.datagrams(ctx, src, dst)
+}
+
+func (f fake) Ping(ctx context.Context, dst netip.Addr) error {
+	if f.ping == nil {
+		return ErrUnreachable
+	}
+	return f.ping(ctx, dst)
+}
