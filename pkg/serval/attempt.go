@@ -28,7 +28,7 @@ type attempt struct {
 	wait time.Duration // before the next
 	last error         // the last refusal or bad answer
 
-	stale time.Time // when first an instance turned out to be gone
+	stale time.Time // when an instance was first found to be gone, of several the last
 
 	asked    map[netip.AddrPort]*asked
 	declined declined
@@ -251,7 +251,7 @@ func (a *attempt) hear(ans *answer) (done bool, err error) {
 		case errors.Is(err, handshake.ErrNotAuthorized):
 			return false, fmt.Errorf("%w: %w", ErrNotAuthorized, err)
 		case errors.Is(err, handshake.ErrNoPorts):
-			return false, because(ErrRefused, "the instance of %v cannot tell the ports of datagrams apart; update its node, or dial without a port", a.name)
+			return false, fmt.Errorf("%w: %w to tell datagrams of %v apart by; update its node, or dial without a port", ErrRefused, err, a.name)
 		}
 	case sal.TypeCookie:
 		if syn, err := a.init.HandleCookie(ans.pkt); err == nil {

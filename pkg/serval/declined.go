@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/serval-net/serval/internal/handshake"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -16,9 +17,10 @@ const (
 	longestHint = 5 * time.Second
 
 	// An instance that does not serve the name any more was on its way out when
-	// it was found: who takes its place is known in a moment.
+	// it was found: who takes its place is known in a moment. That it is gone is
+	// news for the time of stalePatience, to all dials of this node together.
 	staleRetry    = 250 * time.Millisecond // when it may be asked again itself
-	stalePatience = time.Second            // how long a dial bears with such answers
+	stalePatience = time.Second            // how long dials bear with such answers
 
 	// pollEvery is how often the resolver is asked meanwhile, and pollBusy how
 	// often while all instances are busy.
@@ -49,11 +51,13 @@ func (a *attempt) decline(addr netip.AddrPort, err error) {
 	switch {
 	case errors.As(err, &no) && no.code == sal.Overloaded && no.after > 0:
 		until = now.Add(min(no.after, longestHint))
+	case errors.Is(err, handshake.ErrNoPorts): // and never will
 	case errors.As(err, &no) && (no.code == sal.NoService || no.code == sal.ShuttingDown), no == nil && errors.Is(err, ErrRefused):
-		if a.stale.IsZero() {
-			a.stale = now
+		since := a.node.gone.note(a.name, addr, now)
+		if since.After(a.stale) {
+			a.stale = since
 		}
-		if now.Sub(a.stale) < stalePatience {
+		if now.Sub(since) < stalePatience {
 			until = now.Add(staleRetry)
 		}
 	}

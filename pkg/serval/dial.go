@@ -129,6 +129,8 @@ func (a *attempt) open(ctx context.Context, service string) (*link, error) {
 		return nil, err
 	}
 	n.health.answered(a.won.from)
+	n.gone.back(a.name, a.won.from)
+	n.gone.back(a.name, a.credit)
 	n.health.answered(a.credit)
 	a.report(a.credit, true)
 	l, err := n.establish(&establishment{session: a.session, from: a.won.from, socket: a.won.socket,

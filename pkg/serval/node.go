@@ -48,6 +48,7 @@ type Node struct {
 	router    router
 	health    health
 	refusals  refusals
+	gone      gone
 	routes    routes
 	pairs     pairs
 	movers    movers
