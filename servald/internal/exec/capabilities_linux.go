@@ -27,7 +27,6 @@ func lastCapability() int {
 	return n
 }
 
-
 // statusMask reads one line of /proc/self/status, a mask in hexadecimal.
 func statusMask(status, key string) uint64 {
 	for line := range lines([]byte(status)) {
