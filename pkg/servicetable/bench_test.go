@@ -47,6 +47,26 @@ var benchTables = map[string]func() *benchTable{
 			return sal.MustParseName(fmt.Sprintf("svc:site-%d/group-%d/service-%d", i/1000, i/100, i)).Prefix()
 		})
 	}),
+	"keys": sync.OnceValue(func() *benchTable { // 16 parts of the keys of each service, with gaps
+		return fill(func(i int) sal.Prefix {
+			name := sal.MustParseName(fmt.Sprintf("svc:cache-%d", i/16))
+			return sal.KeyPrefix{Key: uint64(i) << 40, Bits: 24}.Of(name)
+		})
+	}),
+	"mixed": sync.OnceValue(func() *benchTable { // names, subtrees and parts of keys
+		return fill(func(i int) sal.Prefix {
+			switch {
+			case i%8 == 0:
+				return sal.MustParseName(fmt.Sprintf("svc:tenant-%d/*", i)).Prefix()
+			case i%4 == 1:
+				name := sal.MustParseName(fmt.Sprintf("svc:cache-%d", i/64))
+				return sal.KeyPrefix{Key: uint64(i) << 40, Bits: 24}.Of(name)
+			case i%4 == 2:
+				return sal.MustParseName(fmt.Sprintf("svc:shop-%d/cart-%d/eu", i%1000, i)).Prefix()
+			}
+			return sal.MustParseName(fmt.Sprintf("svc:service-%d/part", i)).Prefix()
+		})
+	}),
 	"random": sync.OnceValue(func() *benchTable { // every length, one after the other
 		r := rand.New(rand.NewPCG(5, 6))
 		return fill(func(i int) sal.Prefix {

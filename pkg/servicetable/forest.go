@@ -33,6 +33,12 @@ func (f *forest[T]) find(id *sal.ServiceID, below int) *Set[T] {
 		if set := here.exact(); set != nil {
 			return set
 		}
+		if here.kind() == fanned && below == allBits {
+			if set := here.fan().find(id); set != nil {
+				return set
+			}
+			continue
+		}
 		if set := here.trie().find(id, below); set != nil {
 			return set
 		}

@@ -50,9 +50,10 @@ type place[T any] struct {
 type kind uint8
 
 const (
-	exact kind = iota + 1 // a *Set, of just the stem
-	leaf                  // a *Set, of a longer prefix
-	inner                 // a *node
+	exact  kind = iota + 1 // a *Set, of just the stem
+	leaf                   // a *Set, of a longer prefix
+	inner                  // a *node
+	fanned                 // the first element of a fan
 )
 
 const (
@@ -168,9 +169,14 @@ func (here *place[T]) trie() (s slot[T]) {
 		s.leaf = (*Set[T])(here.p)
 	case inner:
 		s.node = (*node[T])(here.p)
+	case fanned:
+		s.node = here.fan().trie()
 	}
 	return s
 }
+
+// fan returns what is here, if it is fanned.
+func (here *place[T]) fan() fan[T] { return fan[T]{(*cut)(here.p)} }
 
 // newPlace returns the place of a trie, which is not empty, of a stem of so many
 // bits.
@@ -180,6 +186,10 @@ func newPlace[T any](k stem, bits int, s slot[T]) place[T] {
 		is, p = leaf, unsafe.Pointer(s.leaf)
 		if int(s.leaf.prefix.Bits) == bits {
 			is = exact
+		}
+	} else if bits == 8*fanStem {
+		if f, ok := fanOf(s.node); ok {
+			is, p = fanned, unsafe.Pointer(f.first)
 		}
 	}
 	k[0] |= uint64(is) << 56
