@@ -77,6 +77,12 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 // Active returns how many connections are open.
 func (d *Door) Active() int { return d.proxy.Active() }
 
+// Inside returns how many connections have entered and not left.
+func (d *Door) Inside() int {
+	d.init()
+	return d.gate.Taken()
+}
+
 // Total returns how many connections there were.
 func (d *Door) Total() int64 { return d.proxy.Total() }
 
