@@ -141,6 +141,11 @@ func (c *carrier) run(ctx context.Context) error {
 			c.cfg.Log.Error("the program's network has ended", "err", err)
 		}
 	}()
+	if stop, err := c.mirror(ctx); err != nil {
+		c.cfg.Log.Warn("localhost's ports are not there for the program", "err", err)
+	} else {
+		defer stop()
+	}
 	if err := c.start(); err != nil {
 		return err
 	}
@@ -191,6 +196,22 @@ func (c *carrier) setUp() (tun.Device, error) {
 		return nil
 	})
 	return dev, err
+}
+
+// mirror makes localhost's ports available on both sides, and the host's at once.
+func (c *carrier) mirror(ctx context.Context) (stop func(), err error) {
+	m, err := newMirror(c.ns, c.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	m.look(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.run(ctx)
+	}()
+	return func() { cancel(); <-done }, nil
 }
 
 // listen takes what the front says.

@@ -19,9 +19,8 @@ type namespace struct {
 func newNamespace() (*namespace, error) {
 	ns := &namespace{calls: make(chan func()), done: make(chan struct{})}
 	made := make(chan error)
-	go func() {
+	onThread(func() {
 		defer close(ns.done)
-		runtime.LockOSThread() // for ever: the thread ends with the goroutine
 		err := os.NewSyscallError("unshare", unix.Unshare(unix.CLONE_NEWNET|unix.CLONE_NEWNS))
 		if err == nil {
 			err = os.NewSyscallError("mount", unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""))
@@ -33,7 +32,7 @@ func newNamespace() (*namespace, error) {
 		for f := range ns.calls {
 			f()
 		}
-	}()
+	})
 	if err := <-made; err != nil {
 		return nil, fmt.Errorf("no network namespace can be made: %w", err)
 	}
@@ -51,4 +50,24 @@ func (ns *namespace) do(f func() error) error {
 func (ns *namespace) close() {
 	close(ns.calls)
 	<-ns.done
+}
+
+// onThread runs f on a thread of its own, which ends with it. It is not the first thread
+// of the process: what /proc says of the process is that one's.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		other := make(chan struct{})
+		go func() { // on another thread, as this one is taken
+			runtime.LockOSThread()
+			close(other)
+			f()
+		}()
+		<-other
+		runtime.UnlockOSThread()
+	}()
 }
