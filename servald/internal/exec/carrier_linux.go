@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/serval-net/serval/servald/internal/tun"
+	"github.com/serval-net/serval/servald/internal/vaddr"
 )
 
 // Config describes what a carrier does.
@@ -25,7 +26,8 @@ type Config struct {
 	// namespaces are being made; close is called at the end.
 	Open func(ctx context.Context) (h tun.Handler, close func() error, err error)
 
-	// Server is the address of the DNS server that the Handler has.
+	// Server is the address at which the Handler answers DNS; zero is the first of
+	// vaddr.DefaultPrefix4.
 	Server netip.Addr
 
 	// Verbose keeps standard error open for Log, even if the program closes it.
@@ -52,6 +54,9 @@ func Carry(ctx context.Context, fd int, cfg Config) error {
 	defer p.Close()
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if !cfg.Server.IsValid() {
+		cfg.Server = vaddr.DefaultPrefix4.Addr().Next()
 	}
 	c := &carrier{cfg: cfg, peer: p, front: os.Getppid(), environment: os.Environ(), gone: make(chan struct{}), frontGone: make(chan struct{})}
 	for _, fd2 := range inherited {

@@ -28,3 +28,6 @@ func Front([]string, func(fd int) []string) (int, error) { return 0, errUnsuppor
 
 // Carry is only there on Linux.
 func Carry(context.Context, int, Config) error { return errUnsupported }
+
+// HasIPv6 is not known here.
+func HasIPv6() bool { return false }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/serval-net/serval/servald/internal/resolvconf"
 )
 
 const (
@@ -36,7 +38,7 @@ func setUpMounts(server netip.Addr, users bool) error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]byte{resolvPath: resolvConf(old, server)}
+	files := map[string][]byte{resolvPath: resolvconf.Render([]netip.Addr{server}, old)}
 	if b, err := os.ReadFile(nsswitchPath); err == nil {
 		files[nsswitchPath] = nsswitchConf(b)
 	}

@@ -3,38 +3,9 @@ package exec
 import (
 	"bufio"
 	"bytes"
-	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 )
-
-// resolvConf returns the resolv.conf that asks server only. Search domains and options
-// stay as they are in old.
-func resolvConf(old []byte, server netip.Addr) []byte {
-	var b bytes.Buffer
-	b.WriteString("# servald: this program's names are looked up by the servald that runs it\n")
-	fmt.Fprintf(&b, "nameserver %v\n", server)
-	for line := range lines(old) {
-		switch words := strings.Fields(line); {
-		case len(words) == 0:
-		case words[0] == "search", words[0] == "domain", words[0] == "options", words[0] == "sortlist":
-			b.WriteString(strings.Join(words, " ") + "\n")
-		}
-	}
-	return b.Bytes()
-}
-
-// nameservers returns the servers of a resolv.conf.
-func nameservers(conf []byte) []string {
-	var servers []string
-	for line := range lines(conf) {
-		if words := strings.Fields(line); len(words) >= 2 && words[0] == "nameserver" {
-			servers = append(servers, words[1])
-		}
-	}
-	return servers
-}
 
 // bypasses are sources of host names that ask a server of the host over a Unix socket,
 // which a namespace does not keep from them.

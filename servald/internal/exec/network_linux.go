@@ -74,7 +74,7 @@ func addRoutes(world6 bool) error {
 		r := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{
 			IP: dst.Addr().AsSlice(), Mask: net.CIDRMask(dst.Bits(), dst.Addr().BitLen())}}
 		err := netlink.RouteAdd(r)
-		if err != nil && dst.Addr().Is6() && !hasIPv6() {
+		if err != nil && dst.Addr().Is6() && !HasIPv6() {
 			continue
 		}
 		if err != nil {
@@ -85,7 +85,7 @@ func addRoutes(world6 bool) error {
 }
 
 // hasIPv6 reports whether the kernel has IPv6 and this namespace may use it.
-func hasIPv6() bool {
+func HasIPv6() bool {
 	b, err := os.ReadFile("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 	return err == nil && string(b) == "0\n"
 }

@@ -62,7 +62,7 @@ func openPacket(name string, addrs []netip.Prefix) (tun.Device, error) {
 		if p.Addr().Is6() {
 			a.Flags = unix.IFA_F_NODAD
 		}
-		if err := netlink.AddrAdd(near, a); err != nil && !(p.Addr().Is6() && !hasIPv6()) {
+		if err := netlink.AddrAdd(near, a); err != nil && !(p.Addr().Is6() && !HasIPv6()) {
 			return nil, fmt.Errorf("adding the address %v: %w", p, err)
 		}
 	}
