@@ -92,7 +92,7 @@ var errCrowded = errors.New("the client has as many connections as it gets while
 func (d *Door) handle(ctx context.Context, conn net.Conn) error {
 	c, leave, err := d.Enter(conn)
 	if err != nil {
-		Reset(conn)
+		splice.Abort(conn)
 		return err
 	}
 	defer leave()
@@ -136,15 +136,6 @@ func ClientOf(via string, conn net.Conn) outbound.Client {
 		c.Session = id
 	}
 	return c
-}
-
-// Reset closes a connection so that its client sees a failure, not an end: by RST where
-// there is such a thing.
-func Reset(conn net.Conn) {
-	if l, ok := conn.(interface{ SetLinger(int) error }); ok {
-		l.SetLinger(0)
-	}
-	conn.Close()
 }
 
 // HangUp closes a connection so that its client gets the last that was written to it,

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/splice"
 )
@@ -33,7 +32,7 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, v *visitor, c ou
 	defer v.Close()
 	v.SetDeadline(time.Now().Add(s.Header))
 	if err := begin(v.Conn, buffered.Reader, out); err != nil {
-		door.Reset(out)
+		splice.Abort(out)
 		return
 	}
 	v.SetDeadline(time.Time{})

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/splice"
 )
 
 type visitorKey struct{}
@@ -60,7 +60,7 @@ func (l listener) Accept() (net.Conn, error) {
 		c, leave, err := l.s.door.Enter(conn)
 		if err != nil {
 			l.s.Log.Warn("connection refused", "from", conn.RemoteAddr(), "err", err)
-			door.Reset(conn)
+			splice.Abort(conn)
 			continue
 		}
 		return l.s.visit(conn, c, leave), nil

@@ -37,10 +37,11 @@ type Table[K, C comparable] struct {
 	// Deliver takes an answer from a port of the service; b is its own during the call.
 	Deliver func(key K, b []byte, port uint16)
 
-	// Ended, if not nil, is told when a flow is over.
+	// Ended, if not nil, is told once for each flow when it is over. There may be
+	// another with the same key already.
 	Ended func(key K)
 
-	// Max is how many flows there are at once, 64 KiB each at most; 0 is 4096. A client
+	// Max is how many flows there are at once; 0 is 4096. A client
 	// that has its share loses its oldest flow for each new one.
 	Max int
 
@@ -158,9 +159,6 @@ func (t *Table[K, C]) forget(f *flow[K, C]) {
 		delete(t.used, f.client)
 	}
 	t.gate.Leave(f.client)
-	if t.Ended != nil {
-		t.Ended(f.key)
-	}
 }
 
 // Close ends all flows and waits for them.
@@ -191,8 +189,11 @@ func (f *flow[K, C]) run(ctx context.Context, port uint16) {
 	t := f.t
 	defer func() {
 		t.mu.Lock()
-		defer t.mu.Unlock()
 		t.forget(f)
+		t.mu.Unlock()
+		if t.Ended != nil {
+			t.Ended(f.key)
+		}
 	}()
 	way, err := t.Open(ctx, f.key, f.client, port)
 	if err != nil {
@@ -208,15 +209,15 @@ func (f *flow[K, C]) run(ctx context.Context, port uint16) {
 	f.queued, f.way = nil, way
 	f.mu.Unlock()
 
-	buf := make([]byte, maxDatagram)
+	read := reader(way)
 	last := time.Now()
 	for {
 		way.SetReadDeadline(last.Add(t.Idle))
-		n, from, err := way.ReadFrom(buf)
+		b, from, err := read()
 		switch {
 		case err == nil:
 			last = time.Now()
-			t.Deliver(f.key, buf[:n], from)
+			t.Deliver(f.key, b, from)
 		case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil:
 			f.mu.Lock()
 			last = f.last
@@ -232,5 +233,20 @@ func (f *flow[K, C]) run(ctx context.Context, port uint16) {
 			}
 			return
 		}
+	}
+}
+
+// reader returns a way to read that needs no buffer where there is one: flows are mostly
+// idle.
+func reader(way outbound.Datagrams) func() (b []byte, port uint16, err error) {
+	if m, ok := way.(interface {
+		ReadMessage() (b []byte, port uint16, err error)
+	}); ok {
+		return m.ReadMessage
+	}
+	buf := make([]byte, maxDatagram)
+	return func() ([]byte, uint16, error) {
+		n, port, err := way.ReadFrom(buf)
+		return buf[:n], port, err
 	}
 }

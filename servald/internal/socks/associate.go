@@ -16,6 +16,9 @@ import (
 // maxDestinations is how many hosts one association reaches at once.
 const maxDestinations = 256
 
+// maxFailed is how many reads may fail in a row.
+const maxFailed = 100
+
 // association is the UDP of one client: a socket, and a flow for each host.
 type association struct {
 	socket *net.UDPConn
@@ -77,14 +80,16 @@ func (s *Server) associate(ctx context.Context, c outbound.Client, conn net.Conn
 // read sends on what the client writes.
 func (a *association) read() {
 	buf := make([]byte, 64<<10)
-	for {
+	for failed := 0; ; {
 		n, from, err := a.socket.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
 		if err != nil {
-			continue // of an answer that nobody took
+			// Some systems tell here of an answer that nobody took.
+			if failed++; failed > maxFailed || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue
 		}
+		failed = 0
 		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
 		if from.Addr() != a.who {
 			continue

@@ -120,7 +120,7 @@ func (s *Server) handle(ctx context.Context, c outbound.Client, conn net.Conn) e
 		}
 		if _, err := conn.Write(appendReply(nil, Succeeded, unspecified)); err != nil {
 			conn.Close()
-			door.Reset(out)
+			splice.Abort(out)
 			return nil // the client left
 		}
 		conn.SetDeadline(time.Time{})

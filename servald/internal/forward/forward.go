@@ -1,0 +1,67 @@
+// Package forward makes a service reachable at a local address, by TCP, a Unix socket
+// or UDP.
+package forward
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/serval-net/serval/servald/internal/door"
+	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/splice"
+)
+
+// Server forwards to one service. Outbound and Service are required; set the fields
+// before Serve or ServePacket, one of which is called once.
+type Server struct {
+	Outbound *outbound.Outbound
+
+	// Service is whose instances clients are connected to, and Port what port they are
+	// said to ask for. Of UDP 0 is the port that is listened on; else it is none.
+	Service string
+	Port    uint16
+
+	// Clients are the addresses that clients may have; none means all.
+	Clients []netip.Prefix
+
+	// Max is how many connections, or clients of UDP, there are at once; 0 is 16384 or
+	// 4096. Drain is how long connections may go on after Serve was told to stop; or they
+	// end with End, if that is not nil.
+	Max   int
+	Drain time.Duration
+	End   context.Context
+
+	// UDPIdle is how long a client of UDP is remembered; 0 is 2 minutes.
+	UDPIdle time.Duration
+
+	Log *slog.Logger // nil is slog.Default()
+
+	door door.Door
+}
+
+// Serve serves connections to ln until ctx is done; see door.Door.Serve. A client whose
+// service cannot be reached finds its connection reset.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	s.door.Via, s.door.Handle, s.door.Clients = "forward", s.handle, s.Clients
+	s.door.Max, s.door.Drain, s.door.End, s.door.Log = s.Max, s.Drain, s.End, s.Log
+	return s.door.Serve(ctx, ln)
+}
+
+// Active returns how many connections are open.
+func (s *Server) Active() int { return s.door.Active() }
+
+// Total returns how many connections there were.
+func (s *Server) Total() int64 { return s.door.Total() }
+
+func (s *Server) handle(ctx context.Context, c outbound.Client, conn net.Conn) error {
+	out, err := s.Outbound.Stream(ctx, c, s.Service, s.Port)
+	if err != nil {
+		splice.Abort(conn)
+		return nil // Outbound has logged it
+	}
+	_, _, err = splice.Join(ctx, conn, out)
+	return err
+}
