@@ -5,7 +5,7 @@
 # make bench      tables against TCP, TLS, QUIC and WireGuard (root: namespaces)
 # make bench-failover, make matrix   what connections do while networks break (root)
 # make bench-services, make demo-services   many instances behind one name
-# make programs   real programs that know nothing of Serval, as docs/programs.md (root)
+# make programs, make bench-legacy   real programs that know nothing of Serval (root)
 
 GO      ?= go
 BIN     := bin
@@ -16,7 +16,7 @@ FUZZ    ?= 10s
 export GOFLAGS := -mod=mod
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo demos test race fuzz lint cross bench bench-quick bench-failover matrix bench-services demo-services programs table setup clean
+.PHONY: all build demo demos test race fuzz lint cross bench bench-quick bench-failover matrix bench-services demo-services programs bench-legacy table setup clean
 
 all: build
 
@@ -110,6 +110,14 @@ programs:
 	@mkdir -p $(OUT)
 	$(GO) build -trimpath -o $(BIN)/programs ./interop/legacy/programs
 	$(BIN)/programs $(PROGRAMS) --out $(OUT)/programs.jsonl --page docs/programs.md
+
+# The same programs beside TCP and servald perf; about a quarter of an hour,
+# LEGACY=-quick for a look.
+bench-legacy:
+	@./interop/setup.sh programs || echo "the programs that are missing will be left out"
+	@mkdir -p $(OUT)
+	$(GO) build -trimpath -o $(BIN)/legacy ./interop/legacy
+	$(BIN)/legacy $(LEGACY) --out $(OUT)/legacy.jsonl
 
 # The medians of the last make bench, as the README's table.
 table:

@@ -42,8 +42,9 @@ func TestReport(t *testing.T) {
 		{Row: "bulk-veth", Peer: "quic-go", Must: 2.5, Aim: 3.5},
 		{Row: "bulk-veth", Must: 950, Aim: 950},
 		{Row: "bulk-veth", Must: 950, Aim: 900, LowerWins: true},
+		{Row: "bulk-veth", System: "quic-go", Peer: "serval", Must: 0.25, Aim: 0.25},
 	})
-	for _, want := range []string{"900 (700-1000)", "300 (200-400)", "3.00", ">= 2.5", "ok", "MISSED", "aim"} {
+	for _, want := range []string{"900 (700-1000)", "300 (200-400)", "3.00", ">= 2.5", "0.33", "ok", "MISSED", "aim"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in the report:\n%s", want, &text)
 		}

@@ -6,10 +6,11 @@ import (
 	"text/tabwriter"
 )
 
-// Target is a bound on what serval does in a case, relative to a reference: a
+// Target is a bound on what serval, or another system, does in a case, relative to a reference: a
 // peer's result, serval's in another case, or 1.
 type Target struct {
 	Row       string
+	System    string // whose result it is about; empty: serval
 	Peer      string // the reference system; empty with no reference case: an absolute bound
 	OfCase    string // the reference case; empty: the same
 	Must, Aim float64
@@ -42,9 +43,13 @@ func Targets(w io.Writer, results []Result, targets []Target) {
 	t.Flush()
 }
 
-// value returns what serval reached, and false where something was not measured.
+// value returns what was reached, and false where something was not measured.
 func (t Target) value(results []Result) (float64, bool) {
-	own, ok := find(results, t.Row, "serval")
+	system := t.System
+	if system == "" {
+		system = "serval"
+	}
+	own, ok := find(results, t.Row, system)
 	if !ok || t.Peer == "" {
 		return own, ok
 	}

@@ -65,7 +65,12 @@ func (p *Process) follow(r io.ReadCloser) {
 
 // Expect waits for a line that matches and returns the match of its last group.
 func (p *Process) Expect(ctx context.Context, pattern string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	return p.ExpectWithin(ctx, patience, pattern)
+}
+
+// ExpectWithin is Expect for a line that takes longer.
+func (p *Process) ExpectWithin(ctx context.Context, d time.Duration, pattern string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	return p.lines.Expect(ctx, pattern, p.done)
 }
@@ -81,6 +86,9 @@ func (p *Process) Output() (string, error) {
 
 // Tail is the end of what the program printed.
 func (p *Process) Tail() string { return p.lines.Tail() }
+
+// PID is the program's process number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the program has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }

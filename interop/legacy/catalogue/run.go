@@ -60,17 +60,15 @@ func (h *House) Serve(ctx context.Context, service string) error {
 		if err := sv.start(ctx, i); err != nil {
 			return fmt.Errorf("server of %s: %w", service, err)
 		}
-		to := []string{i.at()}
+		to := i.at()
 		switch {
 		case sv.udp && sv.tcp:
-			to = []string{i.at(), "udp:" + i.at()}
+			to = "tcp+udp:" + to
 		case sv.udp:
-			to = []string{"udp:" + i.at()}
+			to = "udp:" + to
 		}
-		for _, to := range to {
-			if _, err := h.Stage.Offer(ctx, service, to); err != nil {
-				return err
-			}
+		if _, err := h.Stage.Offer(ctx, service, to); err != nil {
+			return err
 		}
 		all = append(all, i)
 	}

@@ -35,28 +35,30 @@ func (s *Stage) Forwards(ctx context.Context, tcp, udp bool, service string) (st
 	}
 	if tcp {
 		var err error
-		if at, err = s.forward(ctx, at, service); err != nil {
+		if _, at, err = s.StartForward(ctx, at, service); err != nil {
 			return "", err
 		}
 	}
 	if udp {
-		if _, err := s.forward(ctx, "udp:"+at, service); err != nil {
+		if _, _, err := s.StartForward(ctx, "udp:"+at, service); err != nil {
 			return "", err
 		}
 	}
 	return at, nil
 }
 
-func (s *Stage) forward(ctx context.Context, at, service string) (string, error) {
-	p, err := s.Client.Start("forward "+service, s.Fleet.Servald, "forward", at, service)
+// StartForward starts a servald forward, with further arguments, and returns its
+// process and where it listens.
+func (s *Stage) StartForward(ctx context.Context, at, service string, args ...string) (*fleet.Process, string, error) {
+	p, err := s.Client.Start("forward "+service, append([]string{s.Fleet.Servald, "forward", at, service}, args...)...)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
 	said, err := p.Expect(ctx, `^forwarding (\S+) to`)
 	if err != nil {
-		return "", fmt.Errorf("servald forward %s %s: %w", at, service, err)
+		return nil, "", fmt.Errorf("servald forward %s %s: %w", at, service, err)
 	}
-	return said, nil
+	return p, said, nil
 }
 
 func (s *Stage) freePort() (at string, err error) {
