@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/vaddr"
 )
 
@@ -46,10 +47,10 @@ func (c *Config) Check() error {
 		add("[tun]", c.TUN.check())
 	}
 	if c.SOCKS5 != nil {
-		add("[socks5]", checkProxy(&c.SOCKS5.Listen, DefaultSOCKS5, c.SOCKS5.Users, c.SOCKS5.Foreign, c.SOCKS5.Max))
+		add("[socks5]", checkProxy(&c.SOCKS5.Listen, DefaultSOCKS5, c.SOCKS5.Users, c.SOCKS5.Clients, c.SOCKS5.Foreign, c.SOCKS5.Max))
 	}
 	if c.HTTPProxy != nil {
-		add("[http_proxy]", checkProxy(&c.HTTPProxy.Listen, DefaultHTTPProxy, c.HTTPProxy.Users, c.HTTPProxy.Foreign, c.HTTPProxy.Max))
+		add("[http_proxy]", checkProxy(&c.HTTPProxy.Listen, DefaultHTTPProxy, c.HTTPProxy.Users, c.HTTPProxy.Clients, c.HTTPProxy.Foreign, c.HTTPProxy.Max))
 	}
 	for i := range c.Expose {
 		add(nth("expose", i, c.Expose[i].Name.String()), c.Expose[i].check())
@@ -178,7 +179,7 @@ func (t *TUN) check() error {
 
 // checkProxy checks what SOCKS5 and HTTP proxies have in common. A proxy to
 // everywhere, for everybody, is refused: it would be found and misused.
-func checkProxy(listen *[]Listen, standard string, users map[string]string, foreign bool, limit int) error {
+func checkProxy(listen *[]Listen, standard string, users map[string]string, clients []netip.Prefix, foreign outbound.Foreign, limit int) error {
 	if len(*listen) == 0 {
 		*listen = []Listen{{"tcp", standard}}
 	}
@@ -191,9 +192,12 @@ func checkProxy(listen *[]Listen, standard string, users map[string]string, fore
 		if l.Network == "udp" {
 			return fmt.Errorf("listen %s: a proxy listens at a TCP address, and takes UDP ports as it needs them", l)
 		}
-		if foreign && len(users) == 0 && !l.local() {
-			return fmt.Errorf("with foreign = true and no users, a proxy at %s would be open to everybody; name users, or listen on localhost only", l)
+		if foreign != outbound.ForeignNone && len(users) == 0 && len(clients) == 0 && !l.local() {
+			return fmt.Errorf("with foreign = %q and neither users nor clients, a proxy at %s would be open to everybody; name some, or listen on localhost only", foreign, l)
 		}
+	}
+	if err := checkRanges(clients); err != nil {
+		return err
 	}
 	if limit < 0 {
 		return errors.New("max must not be less than 0")
@@ -259,19 +263,18 @@ func (c *Capture) check() error {
 	case c.From == "clients" && len(c.Users) > 0:
 		return errors.New("users are those of this host; traffic of clients has none")
 	}
-	for _, p := range c.To {
-		if p != p.Masked() {
-			return fmt.Errorf("%v is not a range; write %v", p, p.Masked())
-		}
-	}
-	return nil
+	return checkRanges(c.To)
 }
 
 func (r *Rule) check() error {
 	if r.Match.IsZero() {
 		return errors.New(`it does not say which names; write match = "svc:shop/*", for example`)
 	}
-	for _, p := range r.Clients {
+	return checkRanges(r.Clients)
+}
+
+func checkRanges(list []netip.Prefix) error {
+	for _, p := range list {
 		if p != p.Masked() {
 			return fmt.Errorf("%v is not a range; write %v", p, p.Masked())
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/outbound"
 )
 
 // Node is how servald's own node carries what the other sections bring. It cannot be
@@ -49,15 +50,18 @@ type TUN struct {
 type SOCKS5 struct {
 	Listen  []Listen          `toml:"listen"`  // localhost:1080
 	Users   map[string]string `toml:"users"`   // names and passwords; none asks nobody
-	Foreign bool              `toml:"foreign"` // other destinations than services, too
-	Max     int               `toml:"max"`
+	Clients []netip.Prefix    `toml:"clients"` // addresses that clients may have; none is all
+	Foreign outbound.Foreign  `toml:"foreign"` // other destinations than services
+	Max     int               `toml:"max"`     // 16384
+	UDPIdle Duration          `toml:"udp_idle"`
 }
 
 // HTTPProxy is a proxy for browsers, and for what reads $http_proxy.
 type HTTPProxy struct {
 	Listen  []Listen          `toml:"listen"` // localhost:3128
 	Users   map[string]string `toml:"users"`
-	Foreign bool              `toml:"foreign"`
+	Clients []netip.Prefix    `toml:"clients"`
+	Foreign outbound.Foreign  `toml:"foreign"`
 	Max     int               `toml:"max"`
 }
 

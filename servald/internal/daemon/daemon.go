@@ -112,7 +112,7 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 	}
 	defer stopRouting()
 	d := &daemon{cfg: cfg, gossip: g, node: n, started: time.Now()}
-	d.sections = sections.New(sections.Env{Node: n, Addresses: cfg.Addresses, Log: cfg.Logger, Output: cfg.Output})
+	d.sections = sections.New(sections.Env{Node: n, Services: g, Addresses: cfg.Addresses, Log: cfg.Logger, Output: cfg.Output})
 	srv := (&control.Server{Directory: ruled{g, n}, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
 		Status: func(context.Context) any { return d.status() }, Certify: d.certify, Reload: d.reload}).HTTP()
 	served := make(chan error, 1)

@@ -99,7 +99,11 @@ func later(old, c *config.Config) []string {
 		{"[node] policy", old.Node.Policy, c.Node.Policy},
 		{"[gossip]", old.Gossip, c.Gossip},
 		{"[addresses]", old.Addresses, c.Addresses},
+		{"[tun]", old.TUN, c.TUN},
 	} {
+		if s.name == "[tun]" && (old.TUN == nil || c.TUN == nil || old.TUN.Device != c.TUN.Device) {
+			continue // it is started or ended
+		}
 		if !reflect.DeepEqual(s.old, s.new) {
 			list = append(list, s.name)
 		}

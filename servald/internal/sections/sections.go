@@ -6,7 +6,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/config"
@@ -16,6 +18,10 @@ import (
 // Env is what sections run in. Node is required.
 type Env struct {
 	Node *serval.Node
+
+	// Services lists what is known, so that DNS tells names below which there are
+	// services from those that do not exist. Nil does without.
+	Services resolver.Lister
 
 	// Addresses is the file that remembers virtual addresses, if the configuration
 	// names none; "" forgets them.
@@ -30,6 +36,7 @@ type Runner struct {
 	env     Env
 	out     *outbound.Outbound
 	pool    pool
+	names   names
 	manager *component.Manager
 }
 
@@ -47,6 +54,9 @@ func New(env Env) *Runner {
 func (r *Runner) Apply(c *config.Config) (component.Changes, error) {
 	r.out.Reconfigure(r.outbound(c))
 	r.pool.configure(c.Addresses, r.env)
+	if err := r.names.configure(c.DNS); err != nil {
+		return component.Changes{}, err
+	}
 	return r.manager.Apply(r.specs(c))
 }
 
@@ -57,6 +67,7 @@ func (r *Runner) Status() []component.Status { return r.manager.Status() }
 // is open. The node must live until it returns.
 func (r *Runner) Stop(drain config.Duration) {
 	r.manager.Stop(drain.Duration)
+	r.names.close()
 	r.pool.close(r.env.Log)
 }
 
@@ -64,6 +75,38 @@ func (r *Runner) Stop(drain config.Duration) {
 func (r *Runner) specs(c *config.Config) (specs []component.Spec) {
 	add := func(kind, name string, config any, start func(context.Context) (component.Running, error)) {
 		specs = append(specs, component.Spec{Kind: kind, Name: name, Config: config, Start: start})
+	}
+	if t := c.TUN; t != nil {
+		// Its settings are those of the start: another device would break connections.
+		add("tun", t.Device, nil, func(ctx context.Context) (component.Running, error) { return r.tun(ctx, *t) })
+	}
+	if d := c.DNS; d != nil {
+		for _, at := range d.Listen {
+			add("dns", at.String(), nil, func(ctx context.Context) (component.Running, error) { return r.dns(ctx, at) })
+		}
+	}
+	if d := c.DNS; d != nil && d.ResolvConf != "off" {
+		link := ""
+		if c.TUN != nil {
+			link = c.TUN.Device
+		}
+		what := struct {
+			at   netip.AddrPort
+			link string
+		}{d.Listen[0], link}
+		add("resolv", d.ResolvConf, what, func(ctx context.Context) (component.Running, error) {
+			return r.resolvConf(ctx, d.ResolvConf, what.at, what.link)
+		})
+	}
+	if s := c.SOCKS5; s != nil {
+		for _, at := range s.Listen {
+			add("socks5", at.String(), *s, func(ctx context.Context) (component.Running, error) { return r.socks5(ctx, at, *s) })
+		}
+	}
+	if s := c.HTTPProxy; s != nil {
+		for _, at := range s.Listen {
+			add("http", at.String(), *s, func(ctx context.Context) (component.Running, error) { return r.httpProxy(ctx, at, *s) })
+		}
 	}
 	for _, s := range c.Expose {
 		add("expose", s.Name.String(), s, func(ctx context.Context) (component.Running, error) { return r.expose(ctx, s) })

@@ -1,0 +1,58 @@
+package sections
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/serval-net/serval/servald/internal/component"
+	"github.com/serval-net/serval/servald/internal/config"
+	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/tun"
+	"github.com/serval-net/serval/servald/internal/virtual"
+)
+
+// forever is longer than any connection lasts.
+const forever = 10 * 365 * 24 * time.Hour
+
+// tun makes the interface that leads to virtual addresses.
+func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, error) {
+	pool, err := r.pool.get()
+	if err != nil {
+		return component.Running{}, err
+	}
+	server, err := r.names.get(r)
+	if err != nil {
+		return component.Running{}, err
+	}
+	v4, v6 := pool.Self()
+	dev, err := tun.Open(s.Device, []netip.Prefix{netip.PrefixFrom(v4, pool.Prefix4().Bits()), netip.PrefixFrom(v6, prefix6)}, s.MTU)
+	if err != nil {
+		return component.Running{}, err
+	}
+	h := &virtual.Handler{Names: pool, Services: r.out, DNS: server, Client: outbound.Client{Via: "tun"}}
+	// Connections need the device: it goes when the last has ended, or with ctx.
+	stop := context.AfterFunc(ctx, func() { dev.Close() })
+	return component.Go(nil, func(closed context.Context) error {
+		defer stop()
+		err := tun.Run(closed, dev, h, tun.Config{MaxStreams: s.Max, Drain: forever, Log: r.env.Log})
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}), nil
+}
+
+// prefix6 is the length of vaddr.Prefix6.
+const prefix6 = 48
+
+// hasIPv6 reports whether programs of this host can use IPv6 at all.
+func hasIPv6() bool {
+	c, err := net.ListenPacket("udp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
+}
