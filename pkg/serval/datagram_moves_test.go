@@ -91,9 +91,11 @@ func TestDatagramFlowsMigrate(t *testing.T) {
 				c, err := w.client.DialConn(t.Context(), "udp", "svc:echo")
 				must(t, err)
 				defer c.Close()
-				was := c.Flows()[0]
+				ticking(t, c, func() {}) // an instance that never had the OPEN cannot move
+				var was Flow
 				longest := ticking(t, c, func() {
 					time.Sleep(50 * time.Millisecond)
+					was = c.Flows()[0]
 					f(w, c)
 					time.Sleep(50 * time.Millisecond)
 				})
