@@ -27,6 +27,7 @@ type Conn struct {
 	rd, wr  half
 	dst     tcpip.SliceWriter // what Read fills; here so that it needs no allocation
 	src     source            // what Write sends; likewise
+	pulled  Pull              // what ReadFrom sends; likewise
 	written uint64            // bytes TCP took from Write
 
 	closed  atomic.Bool
@@ -160,8 +161,15 @@ func (s *source) Read(b []byte) (int, error) {
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // WriteTo implements io.WriterTo: it reads until EOF, with pooled buffers. While it
-// waits for something to read it has none, so that idle connections cost none.
+// waits for something to read it has none, so that idle connections cost none. Sockets
+// of the kernel, and a [Sink], need none at all.
 func (c *Conn) WriteTo(w io.Writer) (written int64, err error) {
+	if s, ok := w.(Sink); ok {
+		return s.SpliceFrom(c)
+	}
+	if n, ok, err := c.writeToSocket(w); ok {
+		return n, err
+	}
 	for err == nil {
 		var n int
 		n, err = c.passOn(w)
@@ -202,8 +210,12 @@ func (c *Conn) readPooled() (b *[64 << 10]byte, n int, err error) {
 	}
 }
 
-// ReadFrom implements io.ReaderFrom: it writes until EOF, with a pooled buffer.
+// ReadFrom implements io.ReaderFrom: it writes until EOF, with a pooled buffer, or
+// without any from a [Source].
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if s, ok := r.(Source); ok {
+		return c.splice(s)
+	}
 	b := copyBuffers.Get().(*[64 << 10]byte)
 	defer copyBuffers.Put(b)
 	return io.CopyBuffer(onlyWriter{c}, r, b[:])

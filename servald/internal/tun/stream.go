@@ -13,6 +13,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/serval-net/serval/internal/netstack"
 )
 
 // stream is a program's TCP connection. One goroutine reads it and one writes it.
@@ -101,26 +103,17 @@ func (st *stream) fault(op string, err tcpip.Error) error {
 // Read reads what has come, or waits for it.
 func (st *stream) Read(b []byte) (int, error) {
 	for {
-		n, err := st.tryRead(b)
-		if n > 0 || err != nil {
-			return n, err
+		st.readable.clear()
+		w := tcpip.SliceWriter(b)
+		res, err := st.tcp.Read(&w, tcpip.ReadOptions{})
+		if err == nil {
+			return res.Count, nil
+		}
+		if _, empty := err.(*tcpip.ErrWouldBlock); !empty {
+			return 0, st.fault("read", err)
 		}
 		st.readable.wait()
 	}
-}
-
-// tryRead reads what has come: 0 if there is nothing. Then readable will be woken.
-func (st *stream) tryRead(b []byte) (int, error) {
-	st.readable.clear()
-	w := tcpip.SliceWriter(b)
-	res, err := st.tcp.Read(&w, tcpip.ReadOptions{})
-	if err == nil {
-		return res.Count, nil
-	}
-	if _, empty := err.(*tcpip.ErrWouldBlock); empty {
-		return 0, nil
-	}
-	return 0, st.fault("read", err)
 }
 
 // payload is a tcpip.Payloader of a slice.
@@ -203,29 +196,89 @@ func (st *stream) SetWriteDeadline(time.Time) error { return os.ErrNoDeadline }
 
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// WriteTo implements io.WriterTo. It holds no buffer while there is nothing to read.
+// WriteTo implements io.WriterTo. It holds no buffer while there is nothing to read, and
+// needs none if w copies from a netstack.Source by itself.
 func (st *stream) WriteTo(w io.Writer) (written int64, err error) {
+	switch w := w.(type) {
+	case *net.TCPConn, *net.UnixConn: // they would call us
+	case io.ReaderFrom:
+		return w.ReadFrom(st)
+	}
 	for {
-		n, err := st.passOn(w)
-		written += int64(n)
-		switch {
-		case err == io.EOF:
+		_, err := st.Buffered()
+		n := 0
+		if err == nil {
+			n, err = st.passOn(w)
+			written += int64(n)
+		}
+		if err == io.EOF {
 			return written, nil
-		case err != nil:
+		}
+		if err != nil {
 			return written, err
-		case n == 0:
-			st.readable.wait()
 		}
 	}
 }
 
-// passOn writes to w what has come, and returns 0 if there is nothing.
+// passOn writes to w what has come.
 func (st *stream) passOn(w io.Writer) (int, error) {
 	buf := buffers.Get().(*[64 << 10]byte)
 	defer buffers.Put(buf)
-	n, err := st.tryRead(buf[:])
-	if n == 0 {
+	n, err := st.Read(buf[:])
+	if err != nil {
 		return 0, err
 	}
 	return w.Write(buf[:n])
+}
+
+// Buffered implements netstack.Source.
+func (st *stream) Buffered() (int, error) {
+	for {
+		st.readable.clear()
+		n, err := netstack.Readable(st.tcp)
+		if n > 0 {
+			return n, nil
+		}
+		if _, empty := err.(*tcpip.ErrWouldBlock); !empty {
+			return 0, st.fault("read", err)
+		}
+		st.readable.wait()
+	}
+}
+
+// SpliceFrom implements netstack.Sink.
+func (st *stream) SpliceFrom(src netstack.Source) (written int64, err error) {
+	for {
+		n, err := src.Buffered()
+		if err == nil {
+			n, err = st.pull(src, netstack.Piece(n))
+			written += int64(n)
+		}
+		if err == io.EOF {
+			return written, nil
+		}
+		if err != nil {
+			return written, err
+		}
+	}
+}
+
+// pull sends up to n bytes that src has.
+func (st *stream) pull(src netstack.Source, n int) (int, error) {
+	for {
+		st.writable.clear()
+		p := netstack.Pull{Source: src, N: n}
+		done, err := st.tcp.Write(&p, tcpip.WriteOptions{})
+		switch err.(type) {
+		case nil:
+			return int(done), nil
+		case *tcpip.ErrWouldBlock:
+			st.writable.wait()
+			continue
+		}
+		if p.Err != nil {
+			return 0, p.Err
+		}
+		return 0, st.fault("write", err)
+	}
 }

@@ -1,0 +1,156 @@
+package netstack
+
+import (
+	"io"
+	"net"
+	"os"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+)
+
+// Source is a stream that says how much of it is there. From one, a Conn's ReadFrom
+// copies straight into the memory that is sent: once, where other readers cost two
+// copies, and without a buffer while it waits. A Conn is a Source.
+type Source interface {
+	io.Reader
+
+	// Buffered waits until Read would not wait, and returns how many bytes Read gives
+	// then, if they fit. Its error is what Read would return. Read and Buffered are
+	// called by one goroutine.
+	Buffered() (int, error)
+}
+
+// Sink is what copies from a Source in its own way, until io.EOF, which is no error. A
+// Conn's WriteTo leaves it to that.
+type Sink interface {
+	SpliceFrom(Source) (int64, error)
+}
+
+// Pull is up to N bytes of a Source, of which Buffered has said that they are there, as
+// what a TCP endpoint sends. Write it with WriteOptions that are not Atomic: the Source
+// may be an endpoint too, and no two may be locked at once.
+type Pull struct {
+	Source
+	N   int
+	Err error // of the Source: TCP would not return it
+}
+
+// Len implements tcpip.Payloader.
+func (p *Pull) Len() int { return p.N }
+
+// Read implements tcpip.Payloader.
+func (p *Pull) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	n, err := p.Source.Read(b)
+	if err != nil {
+		p.Err = err
+	}
+	return n, err
+}
+
+// Piece returns how much of n bytes to send at once: a short piece at the end would cost
+// as much as a full one.
+func Piece(n int) int {
+	pieces := (n + MaxSegment - 1) / MaxSegment
+	return (n + pieces - 1) / max(pieces, 1)
+}
+
+// Buffered implements Source.
+func (c *Conn) Buffered() (int, error) {
+	c.rd.op.Lock()
+	defer c.rd.op.Unlock()
+	for {
+		switch {
+		case c.closed.Load():
+			return 0, net.ErrClosed
+		case c.rd.timedOut():
+			return 0, os.ErrDeadlineExceeded
+		case c.deaf.Load():
+			return 0, io.EOF
+		}
+		c.rd.clear()
+		n, err := Readable(c.tcp)
+		if n > 0 {
+			return n, nil
+		}
+		if _, empty := err.(*tcpip.ErrWouldBlock); !empty {
+			return 0, c.readError(err)
+		}
+		c.rd.wait()
+	}
+}
+
+// Readable returns how many bytes a TCP endpoint has to read, or the error that reading
+// would return: ErrWouldBlock if there are none yet.
+func Readable(ep tcpip.Endpoint) (int, tcpip.Error) {
+	for {
+		if n, err := ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil && n > 0 {
+			return n, nil
+		}
+		_, err := ep.Read(full{}, tcpip.ReadOptions{Peek: true})
+		if _, something := err.(*tcpip.ErrBadBuffer); !something && err != nil {
+			return 0, err
+		}
+		// Something has come meanwhile.
+	}
+}
+
+// full is a writer that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+// splice writes until src ends.
+func (c *Conn) splice(src Source) (written int64, err error) {
+	for {
+		n, err := src.Buffered()
+		if err == nil {
+			n, err = c.pull(src, Piece(n))
+			written += int64(n)
+		}
+		if err == io.EOF {
+			return written, nil
+		}
+		if err != nil {
+			return written, err
+		}
+	}
+}
+
+// pull writes up to n bytes that src has.
+func (c *Conn) pull(src Source, n int) (int, error) {
+	c.wr.op.Lock()
+	defer c.wr.op.Unlock()
+	for {
+		if c.closed.Load() {
+			return 0, net.ErrClosed
+		}
+		if c.wr.timedOut() {
+			return 0, os.ErrDeadlineExceeded
+		}
+		c.wr.clear()
+		if c.e.crowded() && !c.mute.Load() {
+			c.wr.wait()
+			continue
+		}
+		c.pulled = Pull{Source: src, N: n}
+		done, err := c.tcp.Write(&c.pulled, tcpip.WriteOptions{})
+		failure := c.pulled.Err
+		c.pulled = Pull{}
+		c.written += uint64(done)
+		switch err.(type) {
+		case nil:
+			c.e.wrote(int(done), c.written)
+			return int(done), nil
+		case *tcpip.ErrWouldBlock:
+			c.wr.wait()
+			continue
+		}
+		if failure != nil {
+			return 0, failure
+		}
+		return 0, c.writeError(err)
+	}
+}
