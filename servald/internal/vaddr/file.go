@@ -41,7 +41,7 @@ type file struct {
 	log    *slog.Logger
 	lines  int       // in the file
 	broken bool      // it must be written anew: what is at its end is not known
-	retry  time.Time // when to try that again
+	retry  time.Time // when to try that again, if it has failed
 }
 
 func openFile(path string, log *slog.Logger) (*file, error) {
@@ -191,7 +191,7 @@ func line(e *entry, age time.Duration) string {
 
 // failed notes that the file could not be written. The next time, all of it will be.
 func (p *Pool) failed(err error) {
-	if !p.file.broken {
+	if p.file.retry.IsZero() {
 		p.log.Warn("virtual addresses could not be stored; after a restart they may be others", "file", p.file.path, "err", err)
 	}
 	p.file.broken, p.file.retry = true, p.now().Add(retryEvery)
