@@ -111,7 +111,7 @@ name, wherever their instances are.
 		a.initCommand(), a.joinCommand(), a.tokenCommand(), a.runCommand(), a.reloadCommand(), a.configCommand(), a.statusCommand(), a.servicesCommand(),
 		a.rulesCommand(), a.routesCommand(), a.whyCommand(), a.setCommand(),
 		a.flowsCommand(), a.pathsCommand(), a.monitorCommand(), a.migrateCommand(), a.policyCommand(), a.drainCommand(),
-		a.dialCommand(), a.serveCommand(), a.forwardCommand(), a.execCommand(), a.pingCommand(), a.perfCommand(),
+		a.dialCommand(), a.serveCommand(), a.forwardCommand(), a.socks5Command(), a.httpProxyCommand(), a.execCommand(), a.pingCommand(), a.perfCommand(),
 		a.sendCommand(), a.recvCommand(), a.versionCommand(),
 	)
 	return root

@@ -35,6 +35,7 @@ func newNetwork(t *testing.T) *network {
 
 func (n *network) open(context.Context, *App) (node, error) { return n, nil }
 func (n *network) Close() error                             { return nil }
+func (n *network) Serval() *serval.Node                     { return nil }
 
 func (n *network) DialContext(ctx context.Context, _, name string) (net.Conn, error) {
 	n.mu.Lock()
@@ -165,36 +166,6 @@ func TestExitCodes(t *testing.T) {
 		if got := exitCode(err); got != want {
 			t.Errorf("%v: code %d, want %d", err, got, want)
 		}
-	}
-}
-
-func TestForward(t *testing.T) {
-	n := newNetwork(t)
-	n.start("svc:up", "serve", "svc:up", "--", "tr", "a-z", "A-Z")
-	socket := filepath.Join(t.TempDir(), "s")
-	ctx, cancel := context.WithCancel(t.Context())
-	r, w := io.Pipe()
-	done := make(chan int, 1)
-	go func() {
-		done <- (&App{out: io.Discard, err: w, open: n.open}).run(ctx, []string{"forward", "unix:" + socket, "svc:up"})
-	}()
-	line := make([]byte, 200)
-	if _, err := r.Read(line); err != nil { // it says that it listens
-		t.Fatal(err)
-	}
-	go io.Copy(io.Discard, r)
-	c, err := net.Dial("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	io.WriteString(c, "shout")
-	c.(*net.UnixConn).CloseWrite()
-	if got, err := io.ReadAll(c); err != nil || string(got) != "SHOUT" {
-		t.Errorf("read %q, %v", got, err)
-	}
-	cancel()
-	if code := <-done; code != 0 {
-		t.Errorf("forward ended with %d", code)
 	}
 }
 

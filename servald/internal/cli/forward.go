@@ -2,44 +2,98 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
-	"time"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/serval-net/serval/servald/internal/splice"
+	"github.com/serval-net/serval/pkg/sal"
+	"github.com/serval-net/serval/servald/internal/door"
+	"github.com/serval-net/serval/servald/internal/forward"
+	"github.com/serval-net/serval/servald/internal/outbound"
 )
 
 func (a *App) forwardCommand() *cobra.Command {
-	var timeout time.Duration
-	p := &splice.Proxy{}
+	var flags clientFlags
 	cmd := &cobra.Command{
-		Use:   "forward ADDRESS NAME",
-		Short: "Let programs that know only TCP reach a service at a local address",
-		Long: `forward listens on a local TCP address (host:port, a port alone for localhost, or
-unix:PATH) and connects each connection to an instance of the service, chosen anew
-each time. Port 0 takes a free one, which is printed. With -v each connection's
-instance is shown.`,
+		Use:   "forward ADDRESS NAME[:PORT]",
+		Short: "Let programs that know nothing of Serval reach a service at a local address",
+		Long: `forward listens at a local address (host:port, a port alone for localhost,
+udp:host:port or unix:PATH) and connects each client to an instance of the service.
+Port 0 takes a free one, which is printed. With -v each connection's instance is shown.
+
+A client that has several connections stays with one instance, as programs that open
+some to the same server expect; --pin=false chooses anew for each. Clients are told
+apart by their program on this host, and by their address elsewhere.
+
+PORT is the port of the service, for servers that have several; with udp: it is
+otherwise that of ADDRESS. Answers by UDP from another port of the service come from
+another port of this host.`,
 		Example: `  servald forward localhost:8080 svc:web &
-  curl http://localhost:8080/`,
+  curl http://localhost:8080/
+
+  servald forward udp:localhost:5353 svc:dns &
+  dig @localhost -p 5353 example.com`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeServices(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ln, err := listenLocal(cmd.Context(), args[0])
+			network, address, err := local(args[0])
 			if err != nil {
 				return err
 			}
-			defer ln.Close()
-			return a.withNode(cmd.Context(), func(n node) error {
-				a.note("forwarding %s to %s", ln.Addr(), args[1])
-				p.Handle = splice.To(func(ctx context.Context) (net.Conn, error) {
-					return a.dial(ctx, n, args[1], timeout)
-				})
-				return a.proxy(cmd.Context(), p, ln)
+			s := &forward.Server{Max: flags.max, Drain: flags.drain, UDPIdle: flags.udpIdle, Log: a.logger()}
+			if s.Service, s.Port, err = serviceAndPort(args[1]); err != nil {
+				return err
+			}
+			if s.Clients, err = flags.prefixes(); err != nil {
+				return err
+			}
+			// What cannot be listened at is told before there is a node.
+			var serve func(context.Context) error
+			var at net.Addr
+			if network == "udp" {
+				conn, err := door.ListenUDP(cmd.Context(), address)
+				if err != nil {
+					return err
+				}
+				defer conn.Close()
+				at, serve = conn.LocalAddr(), func(ctx context.Context) error { return s.ServePacket(ctx, conn) }
+			} else {
+				ln, err := door.Listen(cmd.Context(), network, address)
+				if err != nil {
+					return err
+				}
+				defer ln.Close()
+				at, serve = ln.Addr(), func(ctx context.Context) error { return s.Serve(ctx, ln) }
+			}
+			return a.withOutbound(cmd.Context(), &flags, func(o *outbound.Outbound) error {
+				s.Outbound = o
+				a.tellListening(at, s.Service, "forwarding %s to "+args[1])
+				return serve(cmd.Context())
 			})
 		},
 	}
-	timeoutFlag(cmd, &timeout)
-	proxyFlags(cmd, p)
+	flags.add(cmd.Flags())
 	return cmd
 }
+
+// serviceAndPort splits NAME[:PORT].
+func serviceAndPort(text string) (service string, port uint16, err error) {
+	name, err := sal.ParseName(text)
+	if err != nil {
+		return "", 0, err
+	}
+	if name.IsWildcard() {
+		return "", 0, usageError{fmt.Errorf("%v stands for many services; name one of them", name)}
+	}
+	if i := strings.LastIndexByte(strings.TrimPrefix(strings.ToLower(text), "svc:"), ':'); i >= 0 {
+		n, _ := strconv.ParseUint(text[strings.LastIndexByte(text, ':')+1:], 10, 16) // ParseName has seen that it is one
+		port = uint16(n)
+	}
+	return name.String(), port, nil
+}
+
+var errUDP = errors.New("this listens by TCP; it opens UDP ports by itself as clients need them")

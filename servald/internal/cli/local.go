@@ -1,41 +1,32 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"strings"
 )
 
 // local splits an address of this host into network and address: "host:port",
-// ":port", "port" or "unix:PATH".
+// "port" of localhost, "udp:" before one of these, or "unix:PATH".
 func local(addr string) (network, address string, err error) {
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
 		return "unix", path, nil
 	}
-	if !strings.Contains(addr, ":") {
-		addr = "localhost:" + addr
+	network = "tcp"
+	rest, ok := strings.CutPrefix(addr, "udp:")
+	if ok {
+		network = "udp"
 	}
-	if _, _, err := net.SplitHostPort(addr); err != nil {
-		return "", "", usageError{fmt.Errorf("%q is not an address: write host:port or unix:PATH", addr)}
+	if !strings.Contains(rest, ":") {
+		rest = "localhost:" + rest
 	}
-	return "tcp", addr, nil
-}
-
-func dialLocal(ctx context.Context, addr string) (net.Conn, error) {
-	network, address, err := local(addr)
-	if err != nil {
-		return nil, err
+	host, port, err := net.SplitHostPort(rest)
+	switch {
+	case err != nil || port == "":
+		return "", "", usageError{fmt.Errorf("%q is not an address: write host:port, udp:host:port or unix:PATH", addr)}
+	case host == "":
+		// What is meant for this host must not be open to all by an omission.
+		return "", "", usageError{fmt.Errorf("%q has no host: write localhost:%s, or 0.0.0.0:%[2]s to listen for all hosts", addr, port)}
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, network, address)
-}
-
-func listenLocal(ctx context.Context, addr string) (net.Listener, error) {
-	network, address, err := local(addr)
-	if err != nil {
-		return nil, err
-	}
-	var lc net.ListenConfig
-	return lc.Listen(ctx, network, address)
+	return network, rest, nil
 }

@@ -15,6 +15,8 @@ type node interface {
 	DialContext(ctx context.Context, network, name string) (net.Conn, error)
 	Listen(name string) (net.Listener, error)
 	expose.Node
+	// Serval is the node itself.
+	Serval() *serval.Node
 	// Close waits until what was written is delivered.
 	Close() error
 }
@@ -30,6 +32,9 @@ type onNode = expose.Node
 
 // Listen is Node.Listen.
 func (s stack) Listen(name string) (net.Listener, error) { return s.Node.Listen(name) }
+
+// Serval returns the node itself.
+func (s stack) Serval() *serval.Node { return s.Node }
 
 // withNode runs f with a node that is closed afterwards.
 func (a *App) withNode(ctx context.Context, f func(node) error) error {

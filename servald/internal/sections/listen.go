@@ -13,3 +13,6 @@ import (
 func listen(ctx context.Context, l config.Listen) (net.Listener, error) {
 	return door.Listen(ctx, l.Network, l.Address)
 }
+
+// explain says what to do about an address that cannot be listened at.
+func explain(l config.Listen, err error) error { return door.Explain(l.String(), err) }

@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/serval-net/serval/servald/internal/door"
+	"github.com/serval-net/serval/servald/internal/outbound"
+)
+
+// clientFlags are those of commands that let programs in which know nothing of Serval.
+type clientFlags struct {
+	timeout, drain, udpIdle time.Duration
+	max                     int
+	pin                     bool
+	clients                 []string
+}
+
+func (f *clientFlags) add(flags *pflag.FlagSet) {
+	flags.DurationVarP(&f.timeout, "timeout", "t", outbound.DefaultTimeout, "give up dialling after this time")
+	flags.DurationVar(&f.drain, "drain", drainDefault, drainHelp)
+	flags.IntVar(&f.max, "max", 0, "connections handled at once, of which one client gets three quarters (default 16384, or 4096 clients of UDP)")
+	flags.DurationVar(&f.udpIdle, "udp-idle", 2*time.Minute, "how long an exchange of datagrams is remembered that nobody continues")
+	flags.BoolVar(&f.pin, "pin", true, "keep a client with one instance while it has connections to it, as programs that open several expect")
+	flags.StringSliceVar(&f.clients, "clients", nil, "`prefixes` of the addresses that clients may have (default all)")
+}
+
+// prefixes returns the addresses that clients may have.
+func (f *clientFlags) prefixes() ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range f.clients {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			addr, aerr := netip.ParseAddr(text)
+			if aerr != nil {
+				return nil, usageError{err}
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+// withOutbound runs f with a node that connects clients as the flags say.
+func (a *App) withOutbound(ctx context.Context, flags *clientFlags, f func(*outbound.Outbound) error) error {
+	return a.withNode(ctx, func(n node) error {
+		return f(outbound.New(outbound.Config{Node: n.Serval(), Timeout: flags.timeout, NoPin: !flags.pin, Log: a.logger()}))
+	})
+}
+
+// listening is what commands print with --json once they listen.
+type listening struct {
+	Address string `json:"address"`
+	Service string `json:"service,omitempty"`
+}
+
+// tellListening says where a command listens, and for what.
+func (a *App) tellListening(at net.Addr, service, text string) {
+	address := at.String()
+	if at.Network() != "tcp" {
+		address = at.Network() + ":" + address
+	}
+	if a.json {
+		a.printJSON(listening{address, service})
+		return
+	}
+	a.note(text, address)
+}
+
+// serveLocal listens at a local address, says so, and serves it until ctx is done.
+func (a *App) serveLocal(ctx context.Context, addr, text string, serve func(context.Context, net.Listener) error) error {
+	network, address, err := local(addr)
+	if err != nil {
+		return err
+	}
+	if network == "udp" {
+		return usageError{errUDP}
+	}
+	ln, err := door.Listen(ctx, network, address)
+	if err != nil {
+		return err
+	}
+	a.tellListening(ln.Addr(), "", text)
+	return serve(ctx, ln)
+}

@@ -1,0 +1,74 @@
+package door
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Listen listens at an address of this host, for connections; network is "tcp" or
+// "unix". The socket of a program that was killed is replaced. Errors say what to do.
+func Listen(ctx context.Context, network, address string) (net.Listener, error) {
+	if network == "unix" {
+		if err := removeStale(address); err != nil {
+			return nil, err
+		}
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, network, address)
+	return ln, Explain(address, err)
+}
+
+// ListenUDP listens at an address of this host, for datagrams. Errors say what to do.
+func ListenUDP(ctx context.Context, address string) (*net.UDPConn, error) {
+	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", address)
+	if err != nil {
+		return nil, Explain("udp:"+address, err)
+	}
+	return conn.(*net.UDPConn), nil
+}
+
+// Explain adds to the error of listening at an address what to do about it.
+func Explain(address string, err error) error {
+	var what string
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		what = "another program listens there; end it (`ss -lnp` shows which) or choose another port"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		what = "no interface of this host has that address"
+	case errors.Is(err, fs.ErrPermission):
+		what = "ports below 1024 need root or CAP_NET_BIND_SERVICE, and sockets a directory that can be written"
+	default:
+		return err
+	}
+	return fmt.Errorf("cannot listen at %s: %s (%w)", address, what, err)
+}
+
+// removeStale removes a socket at which nobody answers, and nothing else.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode()&fs.ModeSocket == 0 {
+		return fmt.Errorf("%s is in the way and no socket; remove it or choose another path", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		c.Close()
+		return nil // the bind will say that it is in use
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("whether somebody listens at %s cannot be seen: %w", path, err)
+	}
+	return os.Remove(path)
+}
