@@ -60,10 +60,7 @@ func (s *Server) awaitUDP(ctx context.Context, p *plan) error {
 		}
 		return fmt.Errorf("nothing has UDP port %d of this host", p.target.Port)
 	}
-	if try(ctx) == nil {
-		return nil
-	}
-	return s.demand.await(ctx, p, try)
+	return s.demand.reach(ctx, p, try)
 }
 
 // lookup finds the address of a server. Of several, IPv4 comes first: of localhost,

@@ -111,6 +111,20 @@ func (proc *process) end() {
 	proc.stop()
 }
 
+// reach returns when try says that the server listens, which is made to run if it does
+// not. What is being stopped is not tried: it may still listen.
+func (d *demand) reach(ctx context.Context, p *plan, try func(context.Context) error) error {
+	d.mu.Lock()
+	stopping := d.proc != nil && d.proc.stopping
+	d.mu.Unlock()
+	if !stopping {
+		if err := try(ctx); err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return d.await(ctx, p, try)
+}
+
 // await makes the server run, and returns when try says that it listens, or with why
 // it does not: after the plan's StartTimeout, or because it ended.
 func (d *demand) await(ctx context.Context, p *plan, try func(context.Context) error) error {

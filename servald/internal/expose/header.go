@@ -32,12 +32,14 @@ const (
 // who calls: its underlay or its virtual address, and in TLVs what the connection
 // proves of its identity. The destination is the service: our address, or the
 // service's virtual one, and the port that the client said, else that of the server.
-// Where no address is known the family is unspecified.
+// Where the underlay address is not known it is the virtual one, and where nothing is
+// known the header says so: LOCAL.
 func (c Caller) Header(datagram, virtualAddress bool, port uint16) ([]byte, error) {
 	h := &proxyproto.Header{Version: 2, Command: proxyproto.PROXY}
 	src, dst := unmap(c.Addr), unmap(c.Local)
 	name, _ := sal.ParseName(c.Service)
-	if virtualAddress && c.Node != (identity.NodeID{}) {
+	known := src.Addr().IsValid() && dst.Addr().IsValid()
+	if (virtualAddress || !known) && c.Node != (identity.NodeID{}) {
 		src = netip.AddrPortFrom(virtual(c.Node), src.Port())
 		dst = netip.AddrPortFrom(vaddr.IPv6(name), 0)
 	}
@@ -50,7 +52,7 @@ func (c Caller) Header(datagram, virtualAddress bool, port uint16) ([]byte, erro
 	}
 	switch {
 	case !src.Addr().IsValid() || !dst.Addr().IsValid():
-		h.TransportProtocol = proxyproto.UNSPEC
+		h.Command, h.TransportProtocol = proxyproto.LOCAL, proxyproto.UNSPEC
 	case datagram:
 		h.TransportProtocol = proxyproto.UDPv6
 		if src.Addr().Is4() {

@@ -86,8 +86,10 @@ func (s *Server) dial(ctx context.Context, p *plan, caller Caller) (out net.Conn
 		out, err = dialer.DialContext(ctx, network, address)
 		return err
 	}
-	if err = try(ctx); err != nil && p.OnDemand {
-		err = s.demand.await(ctx, p, try)
+	if p.OnDemand {
+		err = s.demand.reach(ctx, p, try)
+	} else {
+		err = try(ctx)
 	}
 	if err != nil || p.Proxy == "" {
 		return out, err

@@ -48,7 +48,11 @@ func ParseTarget(text string) (t Target, err error) {
 }
 
 func splitHost(text string) (host string, port uint16, err error) {
-	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+	bare, bracketed := strings.CutPrefix(text, "[")
+	if bracketed {
+		bare, bracketed = strings.CutSuffix(bare, "]")
+	}
+	if addr, err := netip.ParseAddr(bare); err == nil && (bracketed || bare == text) {
 		return addr.String(), 0, nil
 	}
 	number, isPort := text, !strings.Contains(text, ":")
