@@ -101,11 +101,16 @@ func (j *joint) pump(dst, src net.Conn) int64 {
 
 // Copy copies src to dst until EOF. Kernel sockets splice between themselves. Where
 // one side is a socket of the kernel, or src has a WriteTo, no buffer is held while
-// there is nothing to copy.
+// there is nothing to copy; see netstack.Source for how to do with one copy.
 func Copy(dst io.Writer, src io.Reader) (int64, error) {
 	if isKernel(src) {
 		if isKernel(dst) {
 			return io.Copy(dst, src)
+		}
+		if r, ok := dst.(io.ReaderFrom); ok {
+			if s, ok := newSource(src.(net.Conn)); ok {
+				return r.ReadFrom(s)
+			}
 		}
 		return copyKernel(dst, src.(net.Conn))
 	}
