@@ -21,13 +21,17 @@ func backupOf(path string) string { return path + ".before-servald" }
 // file is the way by resolv.conf.
 type file struct {
 	cfg  Config
-	made []byte  // what we have written; nil if we have not
-	seen *[]byte // something else that was there when it was last looked at
+	made []byte   // what we have written; nil if we have not
+	held *os.File // that, locked
+	seen *[]byte  // something else that was there when it was last looked at
 }
 
 func (f *file) set(context.Context) ([]string, error) {
 	if f.cfg.Server.Port() != 53 {
 		return nil, fmt.Errorf("resolv.conf: programs ask at port 53 only, and the DNS server listens at %v; let it listen at %v", f.cfg.Server, netip.AddrPortFrom(f.cfg.Server.Addr(), 53))
+	}
+	if alive(f.cfg.Path) {
+		return nil, fmt.Errorf("%s is set up by another servald that runs: stop that, or set resolv_conf = \"off\" for this one", f.cfg.Path)
 	}
 	before, err := read(f.cfg.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -42,6 +46,10 @@ func (f *file) set(context.Context) ([]string, error) {
 		return nil, errors.Join(advise(f.cfg, err), remove(backup))
 	}
 	f.made = made
+	if held, err := os.Open(f.cfg.Path); err == nil {
+		f.held = held
+		lock(held)
+	}
 	return f.servers(before), nil
 }
 
@@ -88,6 +96,7 @@ func (f *file) check(ctx context.Context) (again bool, servers []string, err err
 		return false, nil, nil
 	}
 	f.made, f.seen = nil, nil
+	f.release()
 	if made, _ := isOurs(now); made {
 		// Somebody has edited our file. That is undone; what he wrote is kept.
 		if err := Recover(f.cfg.Path, f.cfg.Logger); err != nil {
@@ -100,17 +109,43 @@ func (f *file) check(ctx context.Context) (again bool, servers []string, err err
 	return err == nil, servers, err
 }
 
-func (f *file) restore() error { return Recover(f.cfg.Path, f.cfg.Logger) }
+func (f *file) release() {
+	if f.held != nil {
+		f.held.Close()
+		f.held = nil
+	}
+}
+
+func (f *file) restore() error {
+	f.release()
+	return Recover(f.cfg.Path, f.cfg.Logger)
+}
+
+// alive reports whether a servald that runs has made the file.
+func alive(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile))
+	made, _ := isOurs(b)
+	return err == nil && made && !lock(f)
+}
 
 // Recover puts back what a servald that was killed has left in resolv.conf at path;
 // "" means DefaultPath. A file that others have put in the place of ours is left as it
-// is. It does nothing where nothing is left. In systemd-resolved, nothing ever is.
+// is, and so is ours while the servald that made it runs. It does nothing where nothing
+// is left. In systemd-resolved, nothing ever is.
 func Recover(path string, log *slog.Logger) error {
 	if path == "" {
 		path = DefaultPath
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	if alive(path) {
+		return nil
 	}
 	return recoverFile(path, log)
 }

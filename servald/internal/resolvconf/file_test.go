@@ -134,6 +134,26 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
+// Another servald runs: nothing of it is touched.
+func TestAnotherRuns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	write(t, path, before)
+	s := setup(t, path, nil)
+	made := content1(t, path)
+	if err := Recover(path, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := Set(t.Context(), Config{Mode: File, Server: us, Path: path}, nil); err == nil || !strings.Contains(err.Error(), "another servald that runs") {
+		t.Errorf("%v", err)
+	}
+	if content1(t, path) != made {
+		t.Error("it was changed")
+	}
+	if err := s.Close(); err != nil || content1(t, path) != before {
+		t.Errorf("%v; it is %q", err, content1(t, path))
+	}
+}
+
 // What a kill can leave at each step is put right.
 func TestRecoverSteps(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)

@@ -29,7 +29,7 @@ func TestDiskFull(t *testing.T) {
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
 		t.Skip("needs root for mounts:", err)
 	}
-	defer unix.Unmount(dir, 0)
+	defer unix.Unmount(dir, unix.MNT_DETACH)
 	path, filler := filepath.Join(dir, "addresses"), filepath.Join(dir, "filler")
 	c := &clock{time.Now()}
 	var said strings.Builder

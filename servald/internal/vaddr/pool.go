@@ -2,6 +2,7 @@ package vaddr
 
 import (
 	"container/list"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -201,6 +203,18 @@ func (p *Pool) Learn(name sal.Name) {
 	defer p.mu.Unlock()
 	if p.byName[name] == nil {
 		p.rest(p.entry(name))
+	}
+}
+
+// Follow learns the services that a source tells of, until ctx ends, so that addresses
+// that other hosts have handed out are known here.
+func (p *Pool) Follow(ctx context.Context, from resolver.Follower) {
+	for u := range from.Follow(ctx) {
+		for i := range u.Changes {
+			if c := &u.Changes[i]; !c.Gone {
+				p.Learn(c.Service)
+			}
+		}
 	}
 }
 

@@ -1,12 +1,16 @@
 package vaddr
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -234,6 +238,26 @@ func TestLearn(t *testing.T) {
 		if got, ok := p.Name(IPv6(name)); !ok || got != name {
 			t.Errorf("%v is forgotten", name)
 		}
+	}
+}
+
+// source tells of services.
+type source []resolver.Update
+
+func (s source) Follow(context.Context) iter.Seq[resolver.Update] { return slices.Values(s) }
+
+func TestFollow(t *testing.T) {
+	p, _ := newPool(t, "10.0.0.0/24")
+	all := sal.MustParseName("svc:fn/*")
+	p.Follow(t.Context(), source{
+		{Snapshot: true, Changes: []resolver.Change{{Instance: resolver.Instance{Service: web}}, {Instance: resolver.Instance{Service: all}}}},
+		{Changes: []resolver.Change{{Instance: resolver.Instance{Service: web}, Gone: true}, {Instance: resolver.Instance{Service: nth(1)}, Gone: true}}},
+	})
+	if name, ok := p.Name(IPv6(web)); !ok || name != web {
+		t.Error("it has not learnt")
+	}
+	if len(p.byName) != 1 {
+		t.Errorf("it has learnt %v", p.byName)
 	}
 }
 
