@@ -270,7 +270,26 @@ func (r *Rule) check() error {
 	if r.Match.IsZero() {
 		return errors.New(`it does not say which names; write match = "svc:shop/*", for example`)
 	}
+	if err := r.checkDNS(); err != nil {
+		return err
+	}
 	return checkRanges(r.Clients)
+}
+
+func (r *Rule) checkDNS() error {
+	for _, p := range r.ALPN {
+		if p == "" || len(p) > 255 {
+			return fmt.Errorf(`alpn %q is no protocol; write alpn = ["h2", "http/1.1"], for example`, p)
+		}
+	}
+	families := make(map[bool]bool)
+	for _, a := range r.Addresses {
+		if families[a.Is4()] || a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || a.Zone() != "" {
+			return fmt.Errorf("addresses has %v; write one IPv4 address and one IPv6 address of a host, at most", a)
+		}
+		families[a.Is4()] = true
+	}
+	return nil
 }
 
 func checkRanges(list []netip.Prefix) error {

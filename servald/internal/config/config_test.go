@@ -114,6 +114,8 @@ func TestErrors(t *testing.T) {
 		{"[[capture]]\nfrom = \"clients\"\nusers = [\"x\"]", "has none"},
 		{"[[name]]\ndeny = true", "does not say which names"},
 		{"[[name]]\nmatch = \"web\"\npolicy = \"fast\"", "write automatic, aggregate"},
+		{"[[name]]\nmatch = \"web\"\nalpn = [\"\"]", "is no protocol"},
+		{"[[name]]\nmatch = \"web\"\naddresses = [\"192.0.2.1\", \"192.0.2.2\"]", "one IPv4 address"},
 		{"[addresses]\nipv4 = \"10.0.0.1/8\"", "no range for virtual addresses"},
 		{"[addresses]\nipv4 = \"fd00::/48\"", "no range for virtual addresses"},
 		{"[dns]\nupstream = [\"dns.example\"]", "no address"},

@@ -131,4 +131,9 @@ type Rule struct {
 	Policy  serval.Policy  `toml:"policy"`
 	Pin     *bool          `toml:"pin"`
 	Timeout Duration       `toml:"timeout"`
+
+	// What DNS says of them, to all clients.
+	Port      uint16       `toml:"port"`      // that they want, in SRV records
+	ALPN      []string     `toml:"alpn"`      // what they speak inside TLS, in HTTPS records
+	Addresses []netip.Addr `toml:"addresses"` // real ones, for clients on other hosts
 }

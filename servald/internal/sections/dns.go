@@ -73,7 +73,7 @@ func (n *names) get(r *Runner) (*dns.Server, error) {
 		return nil, errors.New("servald is stopping")
 	}
 	if n.server == nil {
-		cfg := dns.Config{Pool: pool, Known: r.env.Node.Known, Upstream: n.servers(), WithoutIPv6: !hasIPv6(), Logger: r.env.Log}
+		cfg := dns.Config{Pool: pool, Known: r.env.Node.Known, Hints: r.hints.of, Upstream: n.servers(), WithoutIPv6: !hasIPv6(), Logger: r.env.Log}
 		if r.env.Services != nil {
 			cfg.Below = dns.Parents(r.env.Services, r.env.Node)
 		}

@@ -37,6 +37,7 @@ type Runner struct {
 	out     *outbound.Outbound
 	pool    pool
 	names   names
+	hints   hints
 	manager *component.Manager
 }
 
@@ -54,6 +55,7 @@ func New(env Env) *Runner {
 func (r *Runner) Apply(c *config.Config) (component.Changes, error) {
 	r.out.Reconfigure(r.outbound(c))
 	r.pool.configure(c.Addresses, r.env)
+	r.hints.configure(c.Name)
 	if err := r.names.configure(c.DNS); err != nil {
 		return component.Changes{}, err
 	}
