@@ -63,7 +63,7 @@ func (n *names) found(servers []string) error {
 }
 
 func (n *names) get(r *Runner) (*dns.Server, error) {
-	pool, err := r.pool.get()
+	pool, err := r.pool.get(r.env.Services)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,12 @@
 package sections
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
 
+	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/servald/internal/config"
 	"github.com/serval-net/serval/servald/internal/vaddr"
 )
@@ -16,6 +18,7 @@ type pool struct {
 	cfg    vaddr.Config
 	open   *vaddr.Pool
 	closed bool
+	learns func() // ends what learns for open, and waits
 }
 
 // configure says where the addresses come from, until the first section needs one.
@@ -28,8 +31,9 @@ func (p *pool) configure(a config.Addresses, env Env) {
 	p.cfg = vaddr.Config{V4: a.IPv4, Logger: env.Log}
 }
 
-// get returns the addresses. They stay open for those who come later.
-func (p *pool) get() (*vaddr.Pool, error) {
+// get returns the addresses. They stay open for those who come later, and learn those
+// that other hosts may have handed out for services.
+func (p *pool) get(services resolver.Lister) (*vaddr.Pool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -40,7 +44,16 @@ func (p *pool) get() (*vaddr.Pool, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.open = open
+		p.open, p.learns = open, func() {}
+		if all, ok := services.(resolver.Follower); ok {
+			ctx, cancel := context.WithCancel(context.Background())
+			var following sync.WaitGroup
+			following.Go(func() { open.Follow(ctx, all) })
+			p.learns = func() {
+				cancel()
+				following.Wait()
+			}
+		}
 	}
 	return p.open, nil
 }
@@ -52,6 +65,7 @@ func (p *pool) close(log *slog.Logger) {
 	if p.open == nil {
 		return
 	}
+	p.learns()
 	if err := p.open.Close(); err != nil {
 		log.Warn("the virtual addresses are not remembered", "file", p.file, "err", err)
 	}

@@ -16,7 +16,7 @@ import (
 func (r *Runner) destinations(foreign outbound.Foreign) *outbound.Destinations {
 	d := &outbound.Destinations{Outbound: r.out, Foreign: foreign}
 	// Without addresses the names do.
-	if pool, err := r.pool.get(); err == nil {
+	if pool, err := r.pool.get(r.env.Services); err == nil {
 		d.Names = pool
 	} else {
 		r.env.Log.Warn("virtual addresses mean nothing to proxies", "err", err)

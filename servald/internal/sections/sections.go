@@ -13,6 +13,7 @@ import (
 	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/config"
 	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/resolvconf"
 )
 
 // Env is what sections run in. Node is required.
@@ -41,10 +42,14 @@ type Runner struct {
 	manager *component.Manager
 }
 
-// New returns a Runner of nothing. End it with Stop.
+// New returns a Runner of nothing, and first undoes what one that was killed has left
+// of the host's DNS settings. End it with Stop.
 func New(env Env) *Runner {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := resolvconf.Recover("", env.Log); err != nil {
+		env.Log.Error("the host's DNS settings are still those that a servald made that was killed", "err", err)
 	}
 	return &Runner{env: env, out: outbound.New(outbound.Config{Node: env.Node, Log: env.Log}), manager: component.NewManager(env.Log)}
 }

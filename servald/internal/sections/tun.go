@@ -18,7 +18,7 @@ const forever = 10 * 365 * 24 * time.Hour
 
 // tun makes the interface that leads to virtual addresses.
 func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, error) {
-	pool, err := r.pool.get()
+	pool, err := r.pool.get(r.env.Services)
 	if err != nil {
 		return component.Running{}, err
 	}
