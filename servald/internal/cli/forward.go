@@ -25,9 +25,9 @@ func (a *App) forwardCommand() *cobra.Command {
 udp:host:port or unix:PATH) and connects each client to an instance of the service.
 Port 0 takes a free one, which is printed. With -v each connection's instance is shown.
 
-A client that has several connections stays with one instance, as programs that open
-some to the same server expect; --pin=false chooses anew for each. Clients are told
-apart by their program on this host, and by their address elsewhere.
+While a client has connections it stays with one instance, as programs that open
+several expect; --pin=false chooses anew for each. Clients are told apart by their
+addresses, and at a Unix socket by their processes.
 
 PORT is the port of the service, for servers that have several; with udp: it is
 otherwise that of ADDRESS. Answers by UDP from another port of the service come from

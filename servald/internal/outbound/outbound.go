@@ -59,7 +59,8 @@ type Config struct {
 	// NoPin lets each connection go to an instance chosen anew.
 	NoPin bool
 	// PinFor is how long a client is kept with its instance after its last connection
-	// has ended; 0 is 5 s.
+	// has ended. 0 is 5 s, but none for clients known only by an address of this host:
+	// all its programs have that, and one after the other they should be balanced.
 	PinFor time.Duration
 	// MaxPins bounds the pairs of client and service that are remembered, about 200
 	// bytes each; 0 is 65536. What comes beyond is not pinned.
@@ -76,9 +77,6 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.PinFor <= 0 {
-		c.PinFor = DefaultPinFor
-	}
 	if c.MaxPins <= 0 {
 		c.MaxPins = DefaultMaxPins
 	}
@@ -99,6 +97,7 @@ func (c Config) withDefaults() Config {
 type Outbound struct {
 	pins  pins
 	dials *fair.Gate[who]
+	local localAddrs
 
 	mu  sync.RWMutex
 	cfg Config
@@ -212,11 +211,15 @@ func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network, se
 	d.Prefer = p.instance
 	made, err := d.DialConn(ctx, network, name.String())
 	if err != nil {
-		p.release(time.Now(), cfg.PinFor)
+		p.release(time.Now(), 0)
 		return nil, false, err
 	}
 	p.reached(made.RemoteAddr().(*serval.Addr))
-	return &conn{Conn: made, release: func() { p.release(time.Now(), cfg.PinFor) }}, p.instance != nil, nil
+	stay := cfg.PinFor
+	if stay == 0 && !(c.Session == "" && o.local.has(who.addr)) {
+		stay = DefaultPinFor
+	}
+	return &conn{Conn: made, release: func() { p.release(time.Now(), stay) }}, p.instance != nil, nil
 }
 
 // Ping measures that an instance of a service answers: a real round trip to it, without

@@ -44,7 +44,7 @@ func TestPinned(t *testing.T) {
 	for range 4 {
 		c.Echo("svc:echo")
 	}
-	o := New(Config{Node: c.Node(), PinFor: time.Nanosecond})
+	o := New(Config{Node: c.Node()})
 	seen := make(map[string]bool)
 	for i := range 16 {
 		me := client(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).String())
@@ -73,21 +73,29 @@ func TestPinned(t *testing.T) {
 	if len(seen) < 2 {
 		t.Errorf("all clients reached %v", seen)
 	}
-	// Without connections, and after some time, nothing ties it to an instance.
-	seen = make(map[string]bool)
-	for range 40 {
-		conn, who := reach(t, o, client("10.1.0.1"))
-		conn.Close()
-		seen[who] = true
-	}
-	if len(seen) < 2 {
-		t.Errorf("a client without connections kept reaching %v", seen)
+	// Without connections, and after some time, nothing ties it to an instance; nor are
+	// programs of this host tied, which all have its address, one after the other.
+	o.Reconfigure(Config{Node: o.cfg.Node, PinFor: time.Nanosecond})
+	for i, who := range []string{"10.1.0.1", "127.0.0.1", "10.1.0.2"} {
+		if i == 1 {
+			o.Reconfigure(Config{Node: o.cfg.Node})
+		}
+		pinned := i == 2
+		seen = make(map[string]bool)
+		for range 40 {
+			conn, who := reach(t, o, client(who))
+			conn.Close()
+			seen[who] = true
+		}
+		if (len(seen) == 1) != pinned {
+			t.Errorf("a client without connections reached %v", seen)
+		}
 	}
 	// And not while it has some, if it is not to be pinned.
 	o.Reconfigure(Config{Node: o.cfg.Node, Rules: []Rule{{Name: sal.MustParseName("svc:*"), NoPin: true}}})
 	seen = make(map[string]bool)
 	for range 40 {
-		conn, who := reach(t, o, client("10.1.0.2"))
+		conn, who := reach(t, o, client("10.1.0.3"))
 		defer conn.Close()
 		seen[who] = true
 	}

@@ -83,7 +83,7 @@ func (p *pins) hold(ctx context.Context, k pinKey, now time.Time) (*held, error)
 func (p *pins) get(k pinKey, now time.Time) *pinned {
 	pin := p.m[k]
 	if pin != nil {
-		if pin.users == 0 && now.After(pin.until) {
+		if pin.users == 0 && !now.Before(pin.until) {
 			pin.instance = nil
 		}
 		return pin
@@ -136,7 +136,9 @@ func (h *held) release(now time.Time, stay time.Duration) {
 	defer h.pins.mu.Unlock()
 	h.dialled()
 	h.pin.users--
-	h.pin.until = now.Add(stay)
+	if until := now.Add(stay); until.After(h.pin.until) {
+		h.pin.until = until
+	}
 	if h.pin.users == 0 && h.pin.instance == nil {
 		delete(h.pins.m, h.key)
 	}
