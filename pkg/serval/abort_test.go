@@ -90,3 +90,31 @@ func TestListenNetwork(t *testing.T) {
 		t.Error("a network that is none is taken")
 	}
 }
+
+// TestReadBufferOfDatagrams: what is not read takes no more memory than was said.
+func TestReadBufferOfDatagrams(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	server, client := l.node(1), l.node(2)
+	lc := ListenConfig{Node: server, Network: "udp"}
+	ln, err := lc.Listen(t.Context(), "svc:u")
+	must(t, err)
+	near, err := client.DialConn(t.Context(), "udp", "svc:u")
+	must(t, err)
+	_, err = near.Write(nil)
+	must(t, err)
+	far, err := ln.AcceptConn()
+	must(t, err)
+	must(t, far.SetReadBuffer(1))
+	msg := make([]byte, 1000)
+	eventually(t, "something is dropped", func() bool {
+		near.Write(msg)
+		return server.Stats().Overflow > 0
+	})
+	in := far.link.inbox
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.bytes > 300<<10 {
+		t.Errorf("%d bytes wait", in.bytes)
+	}
+}

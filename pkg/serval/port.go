@@ -89,3 +89,14 @@ func (c *Conn) ReadMessage() (b []byte, port uint16, err error) {
 	}
 	return m.b, m.port, nil
 }
+
+// SetReadBuffer sets how many bytes of datagrams may wait to be read, each counting
+// 128 more than it has: 4 MiB unless set, and never less than 256 KiB. Streams have
+// windows instead: errors.ErrUnsupported.
+func (c *Conn) SetReadBuffer(bytes int) error {
+	if c.tcp != nil {
+		return c.wrap("set", errors.ErrUnsupported)
+	}
+	c.link.inbox.resize(bytes)
+	return nil
+}

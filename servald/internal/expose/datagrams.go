@@ -21,12 +21,21 @@ type Session interface {
 	ReadMessage() (b []byte, port uint16, err error)
 	// WritePort sends a datagram that comes from a port of the service.
 	WritePort(b []byte, port uint16) (int, error)
+	// SetReadBuffer bounds the bytes that wait for ReadMessage.
+	SetReadBuffer(bytes int) error
 }
+
+// sessionBuffer is what may wait of one client's datagrams, while its server is started
+// for example.
+const sessionBuffer = 512 << 10
 
 // datagrams carries a client's datagrams to the server and back, over a socket of its
 // own, until either side ends or nothing came or went for UDPIdle.
 func (s *Server) datagrams(ctx context.Context, p *plan, caller Caller, conn Session) error {
 	defer conn.Close()
+	if err := conn.SetReadBuffer(sessionBuffer); err != nil {
+		return err
+	}
 	if p.OnDemand {
 		if err := s.awaitUDP(ctx, p); err != nil {
 			return err
