@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -12,7 +11,6 @@ import (
 	"unsafe"
 
 	"github.com/songgao/water"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,38 +53,6 @@ func explain(name string, err error) error {
 		return fmt.Errorf("tun: the device %s is in use (%w): is another servald running? choose another name", name, err)
 	}
 	return fmt.Errorf("tun: making the device %s: %w", name, err)
-}
-
-// configure sets up an interface whose addresses are not checked for duplicates:
-// nobody else is on it.
-func configure(name string, addrs []netip.Prefix, mtu int) error {
-	link, err := netlink.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("tun: finding the device %s: %w", name, err)
-	}
-	if err := netlink.LinkSetMTU(link, mtu); err != nil {
-		return fmt.Errorf("tun: setting the MTU of %s to %d: %w", name, mtu, err)
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		return fmt.Errorf("tun: taking %s up: %w", name, err)
-	}
-	for _, p := range addrs {
-		a := &netlink.Addr{IPNet: &net.IPNet{
-			IP:   p.Addr().AsSlice(),
-			Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
-		}}
-		if p.Addr().Is6() {
-			a.Flags = unix.IFA_F_NODAD
-		}
-		err := netlink.AddrAdd(link, a)
-		if p.Addr().Is6() && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.EAFNOSUPPORT)) {
-			continue // no IPv6 here: the IPv4 addresses do
-		}
-		if err != nil {
-			return fmt.Errorf("tun: adding the address %v to %s: %w", p, name, err)
-		}
-	}
-	return nil
 }
 
 // FromFile makes a Device of f, a TUN of mtu bytes that was opened without packet
