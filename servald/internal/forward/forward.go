@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/servald/internal/door"
@@ -24,6 +25,9 @@ type Server struct {
 	Service string
 	Port    uint16
 
+	// Timeout bounds a dial, where Outbound does not do so sooner; 0 leaves it to that.
+	Timeout time.Duration
+
 	// Clients are the addresses that clients may have; none means all.
 	Clients []netip.Prefix
 
@@ -40,6 +44,7 @@ type Server struct {
 	Log *slog.Logger // nil is slog.Default()
 
 	door door.Door
+	udp  atomic.Pointer[packets] // of ServePacket
 }
 
 // Serve serves connections to ln until ctx is done; see door.Door.Serve. A client whose
@@ -57,11 +62,25 @@ func (s *Server) Active() int { return s.door.Active() }
 func (s *Server) Total() int64 { return s.door.Total() }
 
 func (s *Server) handle(ctx context.Context, c outbound.Client, conn net.Conn) error {
-	out, err := s.Outbound.Stream(ctx, c, s.Service, s.Port)
+	out, err := s.dial(ctx, c)
 	if err != nil {
 		splice.Abort(conn)
 		return nil // Outbound has logged it
 	}
 	_, _, err = splice.Join(ctx, conn, out)
 	return err
+}
+
+func (s *Server) dial(ctx context.Context, c outbound.Client) (net.Conn, error) {
+	ctx, cancel := s.dialling(ctx)
+	defer cancel()
+	return s.Outbound.Stream(ctx, c, s.Service, s.Port)
+}
+
+// dialling is the context of a dial.
+func (s *Server) dialling(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.Timeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.Timeout)
 }

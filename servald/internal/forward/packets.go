@@ -20,6 +20,14 @@ const (
 	maxClientMirrors = 16
 )
 
+// Flows returns how many clients of UDP there are.
+func (s *Server) Flows() int {
+	if p := s.udp.Load(); p != nil {
+		return p.table.Len()
+	}
+	return 0
+}
+
 // maxFailed is how many reads may fail in a row.
 const maxFailed = 100
 
@@ -51,12 +59,15 @@ func (s *Server) ServePacket(ctx context.Context, conn *net.UDPConn) error {
 		p.port = conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
 	}
 	p.table.Open = func(ctx context.Context, client netip.AddrPort, _ netip.Addr, port uint16) (outbound.Datagrams, error) {
+		ctx, cancel := s.dialling(ctx)
+		defer cancel()
 		return s.Outbound.Datagrams(ctx, outbound.Client{Via: "forward", Addr: client}, s.Service, port)
 	}
 	p.table.Deliver, p.table.Ended, p.table.Max, p.table.Idle = p.deliver, p.ended, s.Max, s.UDPIdle
 	if p.table.Log = s.Log; s.Log == nil {
 		p.table.Log = slog.Default()
 	}
+	s.udp.Store(p)
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	err := p.read(conn, p.port, netip.AddrPort{})
