@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"strconv"
 	"sync"
 	"syscall"
@@ -58,7 +59,7 @@ func Carry(ctx context.Context, fd int, cfg Config) error {
 	if !cfg.Server.IsValid() {
 		cfg.Server = vaddr.DefaultPrefix4.Addr().Next()
 	}
-	c := &carrier{cfg: cfg, peer: p, front: os.Getppid(), environment: os.Environ(), gone: make(chan struct{}), frontGone: make(chan struct{})}
+	c := &carrier{cfg: cfg, peer: p, front: os.Getppid(), environment: os.Environ(), gone: make(chan struct{}), frontGone: make(chan struct{}), moved: make(chan kind, 1)}
 	for _, fd2 := range inherited {
 		if fd2 != fd {
 			c.inherited = append(c.inherited, fd2)
@@ -67,7 +68,10 @@ func Carry(ctx context.Context, fd int, cfg Config) error {
 	// Signals are the front's to pass on: for us there are none but SIGKILL.
 	caught := catchSignals(ignored)
 	go func() {
-		for range caught {
+		for s := range caught {
+			if s == unix.SIGCONT {
+				c.continued()
+			}
 		}
 	}()
 	if err := c.run(context.WithoutCancel(ctx)); err != nil {
@@ -92,6 +96,9 @@ type carrier struct {
 	ns    *namespace
 	stack *tun.Stack
 
+	group int // that is the program's, to begin with
+
+	moved     chan kind     // what the front has done about its process group
 	frontGone chan struct{} // closed when the front is
 	gone      chan struct{} // closed when no descendant is left
 
@@ -150,6 +157,9 @@ func (c *carrier) run(ctx context.Context) error {
 		c.cfg.Log.Warn("localhost's ports are not there for the program", "err", err)
 	} else {
 		defer stop()
+	}
+	if err := c.join(); err != nil {
+		return err
 	}
 	if err := c.start(); err != nil {
 		return err
@@ -233,7 +243,13 @@ func (c *carrier) listen(cancel func()) {
 			}
 			return
 		}
-		if m.Kind == kindSignal {
+		switch m.Kind {
+		case kindLeft, kindStays:
+			select {
+			case c.moved <- m.Kind:
+			default:
+			}
+		case kindSignal:
 			c.mu.Lock()
 			if c.program != 0 {
 				unix.Kill(c.program, unix.Signal(m.Signal))
@@ -243,7 +259,72 @@ func (c *carrier) listen(cancel func()) {
 	}
 }
 
-// start starts the program, in the front's process group.
+// errInterrupted is told to nobody: the front is gone.
+var errInterrupted = errors.New("interrupted")
+
+// join takes the front's place in its process group. Both have to change at a time when
+// neither group may be empty, which would be its end: a shell keeps the place.
+func (c *carrier) join() error {
+	var err error
+	if c.group, err = unix.Getpgid(c.front); err != nil {
+		return os.NewSyscallError("getpgid", err)
+	}
+	placed := exec.Command("/bin/sh", "-c", "read x")
+	placed.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: c.group}
+	pipe, err := placed.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := placed.Start(); err != nil {
+		c.cfg.Log.Debug("no shell can be run: signals for the process group come to the program twice", "err", err)
+		return nil
+	}
+	defer placed.Wait()
+	defer pipe.Close()
+	if err := c.peer.send(message{Kind: kindLeave}); err != nil {
+		return errInterrupted
+	}
+	select {
+	case <-c.frontGone:
+		return errInterrupted
+	case m := <-c.moved:
+		if m == kindLeft {
+			return os.NewSyscallError("setpgid", unix.Setpgid(0, c.group))
+		}
+		return nil
+	}
+}
+
+// continued passes on that the process group was continued.
+func (c *carrier) continued() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.program != 0 {
+		if group, err := unix.Getpgid(c.program); err == nil && group != c.group {
+			unix.Kill(c.program, unix.SIGCONT)
+		}
+		go c.wakeFront()
+	}
+}
+
+// wakeFront continues the front after the program. It looks for a while, because the
+// front may be about to stop itself when the program is continued.
+func (c *carrier) wakeFront() {
+	for range 50 {
+		c.mu.Lock()
+		program := c.program
+		c.mu.Unlock()
+		if program == 0 || isStopped(program) {
+			return
+		}
+		if isStopped(c.front) {
+			unix.Kill(c.front, unix.SIGCONT)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// start starts the program.
 func (c *carrier) start() error {
 	path, err := lookUp(c.cfg.Command[0])
 	if err != nil {
@@ -251,16 +332,12 @@ func (c *carrier) start() error {
 	}
 	select {
 	case <-c.frontGone:
-		return errors.New("interrupted")
+		return errInterrupted
 	default:
-	}
-	group, err := unix.Getpgid(c.front)
-	if err != nil {
-		return os.NewSyscallError("getpgid", err)
 	}
 	path, args := takeSockets(path, c.cfg.Command, c.environment, c.front)
 	attr := &syscall.ProcAttr{Env: c.environment, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{
-		Setpgid: true, Pgid: group, Pdeathsig: syscall.SIGKILL}}
+		Setpgid: true, Pgid: c.group, Pdeathsig: syscall.SIGKILL}}
 	err = c.ns.do(func() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -302,10 +379,10 @@ func (c *carrier) wait() {
 			return
 		case pid != program:
 		case status.Stopped():
-			c.peer.send(message{Kind: kindStopped, Signal: int(status.StopSignal())})
+			c.peer.send(message{Kind: kindStopped, Pid: pid, Signal: int(status.StopSignal())})
 		case status.Continued():
-			// The shell continues the program's process group, of which the front is none.
-			unix.Kill(c.front, unix.SIGCONT)
+			// The shell continues the program's process group, and the front is not in it.
+			go c.wakeFront()
 		default:
 			c.mu.Lock()
 			c.program = 0

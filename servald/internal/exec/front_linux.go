@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,7 @@ func Front(command []string, carrier func(fd int) []string) (int, error) {
 		return 0, &Error{CodeFailed, err}
 	}
 	go f.listen()
+	go f.watch()
 	return f.run()
 }
 
@@ -138,8 +140,9 @@ type front struct {
 	signals   chan os.Signal
 	messages  chan message // closed when the carrier is gone
 
-	started bool
-	leads   bool // its session, and thus shares the program's process group
+	watching atomic.Bool // started
+	started  bool
+	stays    bool // in the program's process group
 }
 
 // listen hands on the carrier's messages.
@@ -151,6 +154,22 @@ func (f *front) listen() {
 			return
 		}
 		f.messages <- m
+	}
+}
+
+// watch stops this process when the carrier was stopped with its process group. The
+// carrier continues it.
+func (f *front) watch() {
+	for {
+		var status unix.WaitStatus
+		_, err := unix.Wait4(f.carrier, &status, unix.WUNTRACED, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil || !status.Stopped():
+			return
+		case f.watching.Load():
+			stopSelf(unix.SIGSTOP)
+		}
 	}
 }
 
@@ -167,10 +186,16 @@ func (f *front) run() (int, error) {
 				return f.lost()
 			}
 			switch m.Kind {
+			case kindLeave:
+				f.leave()
 			case kindStarted:
-				f.start()
+				f.started = true
+				f.watching.Store(true)
+				leaveFiles(f.inherited, false)
 			case kindStopped:
-				stopSelf(unix.Signal(m.Signal), f.signals)
+				if isStopped(m.Pid) { // still
+					stopSelf(unix.Signal(m.Signal))
+				}
 			case kindFailed:
 				return 0, &Error{m.Code, errors.New(m.Error)}
 			case kindEnded:
@@ -184,15 +209,15 @@ func (f *front) run() (int, error) {
 	}
 }
 
-// start leaves to the program what is its own.
-func (f *front) start() {
-	f.started = true
-	if sid, err := unix.Getsid(0); err == nil && sid == unix.Getpid() {
-		f.leads = true
-	} else if err := unix.Setpgid(0, f.carrier); err != nil {
-		f.leads = true
+// leave leaves the process group to the carrier, for that which the carrier has been in
+// alone.
+func (f *front) leave() {
+	if unix.Setpgid(0, f.carrier) == nil {
+		f.peer.send(message{Kind: kindLeft})
+		return
 	}
-	leaveFiles(f.inherited, false)
+	f.stays = true
+	f.peer.send(message{Kind: kindStays})
 }
 
 // signal passes a signal on. Before the program runs it does to us what it does by
@@ -203,9 +228,9 @@ func (f *front) signal(sig unix.Signal) {
 		f.peer.Close() // the carrier ends
 		os.Exit(dieOf(sig))
 	case !f.started && sig == unix.SIGTSTP:
-		stopSelf(sig, f.signals)
+		stopSelf(sig)
 	case !f.started:
-	case f.leads && fromTerminal(sig) && inForeground():
+	case f.stays && fromTerminal(sig) && inForeground():
 		// The program got it as well.
 	default:
 		f.peer.send(message{Kind: kindSignal, Signal: int(sig)}) // an error: lost will be next
@@ -224,5 +249,5 @@ func (f *front) lost() (int, error) {
 		}
 	}()
 	killDescendants(gone)
-	return 0, &Error{CodeFailed, errors.New("the servald process that carried the program's traffic was killed, and so was the program")}
+	return 0, &Error{128 + int(unix.SIGKILL), errors.New("the servald process that carried the program's traffic was killed, and so was the program")}
 }

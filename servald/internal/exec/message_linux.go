@@ -15,6 +15,9 @@ type kind string
 
 const (
 	kindSignal  kind = "signal"  // to the carrier: send Signal to the program
+	kindLeave   kind = "leave"   // to the front: leave the process group, to which the carrier comes
+	kindLeft    kind = "left"    // to the carrier: so it is
+	kindStays   kind = "stays"   // to the carrier: the front leads its session, and cannot leave
 	kindStarted kind = "started" // to the front: the program runs
 	kindStopped kind = "stopped" // to the front: Signal has stopped the program
 	kindEnded   kind = "ended"   // to the front: the program has ended with Status
@@ -25,6 +28,7 @@ const (
 type message struct {
 	Kind   kind   `json:"kind"`
 	Signal int    `json:"signal,omitempty"`
+	Pid    int    `json:"pid,omitempty"`    // of the program
 	Status uint32 `json:"status,omitempty"` // as wait(2) tells it
 	Error  string `json:"error,omitempty"`
 	Code   int    `json:"code,omitempty"` // to exit with

@@ -71,17 +71,39 @@ func inForeground() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// stopSelf stops this process by a signal, as the program was, so that the shell sees
-// the same, and returns when it goes on.
-func stopSelf(sig unix.Signal, caught chan os.Signal) {
-	if sig != unix.SIGSTOP {
-		signal.Reset(sig)
-		defer signal.Notify(caught, sig)
-	}
+// sigaction is the kernel's struct of that name, or longer. All zero is the default
+// action on every architecture.
+type sigaction [16]uint64
+
+// takeDefault lets a signal do what it does by default, behind the Go runtime's back,
+// which catches it still. The result is for restore.
+func takeDefault(sig unix.Signal) *sigaction {
+	var none, old sigaction
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&none)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	return &old
+}
+
+func (old *sigaction) restore(sig unix.Signal) {
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(old)), 0, 8, 0, 0)
+}
+
+// raise sends a signal to this very thread, so that it does not go on before.
+func raise(sig unix.Signal) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// To this very thread, so that it does not go on before.
+	var all unix.Sigset_t
+	unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, &all) // it may be blocked
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &all, nil)
 	unix.Tgkill(unix.Getpid(), unix.Gettid(), sig)
+}
+
+// stopSelf stops this process by a signal, as the program was, so that the shell sees
+// the same, and returns when it goes on.
+func stopSelf(sig unix.Signal) {
+	if sig != unix.SIGSTOP {
+		defer takeDefault(sig).restore(sig)
+	}
+	raise(sig)
 }
 
 // dieOf ends this process by a signal, as the program was, or with the exit code that
@@ -89,15 +111,8 @@ func stopSelf(sig unix.Signal, caught chan os.Signal) {
 func dieOf(sig unix.Signal) int {
 	var none unix.Rlimit
 	unix.Setrlimit(unix.RLIMIT_CORE, &none)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	// The default action, behind the Go runtime's back, which prints where it was for
-	// some. All zero is that on every architecture.
-	var action [16]uint64
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
-	mask := unix.Sigset_t{}
-	unix.PthreadSigmask(unix.SIG_SETMASK, &mask, nil)
-	unix.Tgkill(unix.Getpid(), unix.Gettid(), sig)
+	takeDefault(sig)
+	raise(sig)
 	time.Sleep(100 * time.Millisecond)
 	return 128 + int(sig)
 }

@@ -67,6 +67,13 @@ func parentOf(stat []byte) (int, bool) {
 	return pid, err == nil
 }
 
+// isStopped reports whether a process is stopped by a signal.
+func isStopped(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, rest, _ := bytes.Cut(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" "))
+	return err == nil && bytes.HasPrefix(rest, []byte("T"))
+}
+
 // descendants returns all processes below root.
 func descendants(root int, parents map[int]int) []int {
 	var found []int
