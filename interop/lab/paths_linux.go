@@ -112,6 +112,7 @@ func (p *Paths) build() (err error) {
 			return err
 		}
 	}
+	p.links = len(t.Paths) // their cables; Connect's come after
 	for i, path := range t.Paths {
 		w := &Way{Name: string(rune('a' + i)), net: p, number: i + 1}
 		p.Ways = append(p.Ways, w)

@@ -65,7 +65,9 @@ func (h *halves) part(ctx context.Context, says string, args ...string) (*fleet.
 	if err != nil {
 		return nil, err
 	}
-	_, err = p.ExpectWithin(ctx, 3*time.Minute, says)
+	if _, err = p.ExpectWithin(ctx, 3*time.Minute, says); err != nil {
+		err = fmt.Errorf("%w\n  forward:\n%s\n  serve:\n%s", err, h.forward.Tail(), h.serve.Tail())
+	}
 	return p, err
 }
 
@@ -89,7 +91,7 @@ func (p plan) held(ctx context.Context, _ string) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	holder, err := h.part(ctx, "^held", "hold", h.at, fmt.Sprint(p.conns))
+	holder, err := h.part(ctx, "^alive", "hold", h.at, fmt.Sprint(p.conns))
 	if err != nil {
 		return nil, err
 	}

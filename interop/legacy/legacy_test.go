@@ -123,7 +123,7 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("%q, %v", &out, err)
 	}
 	out.Reset()
-	if err := traffic.Hold(addr, 100, strings.NewReader("again\n"), &out); err != nil || out.String() != "held 100\nalive 100\n" {
+	if err := traffic.Hold(addr, 100, strings.NewReader("again\n"), &out); err != nil || !strings.HasSuffix(out.String(), " s\nalive 100\nalive 100\n") {
 		t.Errorf("%q, %v", &out, err)
 	}
 	if is, _ := traffic.Process([]string{"-quick"}); is {

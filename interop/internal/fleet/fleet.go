@@ -92,7 +92,14 @@ type Host struct {
 
 	place  Place
 	name   string
+	run    []string // the command of its servald
 	daemon *Process
+}
+
+// Outsider is a host that is no member: it has no servald, and its programs know of
+// none.
+func (f *Fleet) Outsider(place Place, name string) *Host {
+	return &Host{Fleet: f, place: place, name: name}
 }
 
 // Join adds a host at an address of the loopback interface, such as 127.0.0.2,
@@ -130,16 +137,24 @@ func (f *Fleet) JoinAt(place Place, addr string, args ...string) (*Host, error) 
 		listen = ""
 	}
 	h.Env = []string{"SERVAL_HOME=" + home, "SERVAL_SOCKET=" + h.Socket(), "SERVAL_LISTEN=" + listen, "SERVAL_TOKEN="}
-	if h.daemon, err = h.Start("servald", append([]string{f.Servald, "run", "--gossip", gossip}, args...)...); err != nil {
-		return nil, err
-	}
-	if _, err := h.daemon.Expect(f.ctx, "ready"); err != nil {
+	h.run = append([]string{f.Servald, "run", "--gossip", gossip}, args...)
+	if err := h.Restart(); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
 	f.hosts = append(f.hosts, h)
 	f.mu.Unlock()
 	return h, nil
+}
+
+// Restart starts the host's servald, which must have ended, and waits until it is
+// ready.
+func (h *Host) Restart() (err error) {
+	if h.daemon, err = h.Start("servald", h.run...); err != nil {
+		return err
+	}
+	_, err = h.daemon.Expect(h.Fleet.ctx, "ready")
+	return err
 }
 
 func (f *Fleet) servald(args ...string) (string, error) {

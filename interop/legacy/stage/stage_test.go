@@ -5,11 +5,13 @@ package stage_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/fleet"
 	"github.com/serval-net/serval/interop/lab"
 	"github.com/serval-net/serval/interop/legacy/stage"
 )
@@ -37,16 +39,21 @@ func open(t *testing.T) (*stage.Stage, context.Context) {
 	return s, ctx
 }
 
-// echo is a server of one connection that says what it hears.
-func echo(t *testing.T, s *stage.Stage, at string) {
+// echo is a server that says what it hears. It prints when connections open and
+// close.
+func echo(t *testing.T, h *fleet.Host, at string) *fleet.Process {
 	t.Helper()
 	host, port, _ := strings.Cut(at, ":")
-	p, err := s.Server.Start("echo", "/usr/bin/python3", "-c", `
+	p, err := h.Start("echo", "/usr/bin/python3", "-c", `
 import socket, sys, threading
 ln = socket.create_server((sys.argv[1], int(sys.argv[2])))
 print("ready", flush=True)
 def serve(c):
-    while b := c.recv(4096): c.sendall(b)
+    print("opened", flush=True)
+    try:
+        while b := c.recv(4096): c.sendall(b)
+    except OSError: pass
+    print("closed", flush=True)
     c.close()
 while True: threading.Thread(target=serve, args=ln.accept()[:1]).start()
 `, host, port)
@@ -56,12 +63,40 @@ while True: threading.Thread(target=serve, args=ln.accept()[:1]).start()
 	if _, err := p.Expect(t.Context(), "^ready"); err != nil {
 		t.Fatal(err)
 	}
+	return p
+}
+
+// talk exchanges so many lines with an echo over one connection, ten in a second, and
+// tells how that ended.
+func talk(h *fleet.Host, at string, lines int) <-chan error {
+	done := make(chan error, 1)
+	host, port, _ := strings.Cut(at, ":")
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+		defer cancel()
+		out, err := stage.Run(ctx, h, nil, "/bin/bash", "-c",
+			"exec 3<>/dev/tcp/$1/$2 || exit 1; for i in $(seq $3); do echo $i >&3 || exit 2; read -t 30 line <&3 || exit 3; [ $line = $i ] || exit 4; sleep 0.1; done; echo all",
+			"bash", host, port, fmt.Sprint(lines))
+		if err == nil && out != "all" {
+			err = errors.New(out)
+		}
+		done <- err
+	}()
+	return done
+}
+
+// says checks that there is an echo.
+func says(t *testing.T, h *fleet.Host, at string, lines int) {
+	t.Helper()
+	if err := <-talk(h, at, lines); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestConnectionsSurviveCuts: with both paths cut in turn, nobody at the ends notices.
 func TestConnectionsSurviveCuts(t *testing.T) {
 	s, ctx := open(t)
-	echo(t, s, "127.0.0.1:7")
+	echo(t, s.Server, "127.0.0.1:7")
 	if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
 		t.Fatal(err)
 	}
@@ -69,15 +104,7 @@ func TestConnectionsSurviveCuts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() {
-		out, err := stage.Run(ctx, s.Client, nil, "/bin/bash", "-c",
-			"exec 3<>/dev/tcp/"+strings.Replace(at, ":", "/", 1)+" || exit 1; for i in $(seq 40); do echo $i >&3; read -t 10 line <&3 || exit 2; echo got $line; sleep 0.1; done")
-		if err == nil && !strings.Contains(out, "got 40") {
-			err = errors.New(out)
-		}
-		done <- err
-	}()
+	done := talk(s.Client, at, 40)
 	time.Sleep(500 * time.Millisecond)
 	if err := s.Cut(ctx, 700*time.Millisecond); err != nil {
 		t.Fatal(err)

@@ -134,18 +134,20 @@ func trip(c net.Conn) (time.Duration, error) {
 	return time.Since(start), err
 }
 
-// Hold opens so many connections, makes a round trip on each and says "held". At each
-// line that it reads it makes another, on all, and says "alive" and on how many; at
-// the end of what it reads it closes all.
+// Hold opens so many connections with a round trip on each and says "held". Then, and
+// at each line that it reads, it makes another on all of them and says "alive" and on
+// how many. At the end of what it reads it closes all.
 func Hold(addr string, count int, in io.Reader, out io.Writer) error {
-	conns, err := dial(addr, count)
+	start := time.Now()
+	conns, err := dial(addr, count, true)
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(out, "held %d after %.1f s\n", count, time.Since(start).Seconds())
 	if n := alive(conns); n != count {
 		return fmt.Errorf("%d of %d connections work", n, count)
 	}
-	fmt.Fprintln(out, "held", count)
+	fmt.Fprintln(out, "alive", count)
 	for lines := bufio.NewScanner(in); lines.Scan(); {
 		fmt.Fprintln(out, "alive", alive(conns))
 	}
@@ -158,10 +160,16 @@ func Hold(addr string, count int, in io.Reader, out io.Writer) error {
 // atOnce is how many connections are dialled, or tried, at the same time.
 const atOnce = 64
 
-func dial(addr string, count int) ([]net.Conn, error) {
+// dial opens so many connections, and with check makes a round trip on each before
+// the next.
+func dial(addr string, count int, check bool) ([]net.Conn, error) {
 	conns := make([]net.Conn, count)
 	errs := make([]error, count)
-	each(count, func(i int) { conns[i], errs[i] = net.DialTimeout("tcp", addr, 20*time.Second) })
+	each(count, func(i int) {
+		if conns[i], errs[i] = net.DialTimeout("tcp", addr, 20*time.Second); errs[i] == nil && check {
+			_, errs[i] = trip(conns[i])
+		}
+	})
 	return conns, errors.Join(errs...)
 }
 
@@ -198,7 +206,7 @@ func each(count int, f func(int)) {
 // Greedy sends and reads over so many connections as fast as they take it, until it is
 // killed.
 func Greedy(addr string, count int, out io.Writer) error {
-	conns, err := dial(addr, count)
+	conns, err := dial(addr, count, false)
 	if err != nil {
 		return err
 	}
@@ -228,7 +236,7 @@ func Greedy(addr string, count int, out io.Writer) error {
 // Slow asks for bytes without end over so many connections and never reads one,
 // until it is killed.
 func Slow(addr string, count int, out io.Writer) error {
-	conns, err := dial(addr, count)
+	conns, err := dial(addr, count, false)
 	if err != nil {
 		return err
 	}

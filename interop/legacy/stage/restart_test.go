@@ -1,0 +1,126 @@
+//go:build linux
+
+package stage_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/serval-net/serval/interop/internal/fleet"
+	"github.com/serval-net/serval/interop/legacy/stage"
+)
+
+// TestDaemonsKilled: servald run is killed on both hosts, and started again. Open
+// connections do not notice, registrations survive, and new connections work.
+func TestDaemonsKilled(t *testing.T) {
+	s, ctx := open(t)
+	echo(t, s.Server, "127.0.0.1:7")
+	if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
+		t.Fatal(err)
+	}
+	at, err := s.Forwards(ctx, true, false, "svc:echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := talk(s.Client, at, 60)
+	time.Sleep(500 * time.Millisecond)
+	for _, h := range []*fleet.Host{s.Client, s.Server} {
+		h.Daemon().Kill()
+		time.Sleep(500 * time.Millisecond)
+		if err := h.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Known(ctx, "svc:echo", 1); err != nil {
+		t.Error(err)
+	}
+	says(t, s.Client, at, 3)
+	if err := <-open; err != nil {
+		t.Errorf("a connection that was open before: %v", err)
+	}
+}
+
+// TestServeKilled: the clients of a servald serve that was killed are told soon, and
+// one that is started again takes over.
+func TestServeKilled(t *testing.T) {
+	s, ctx := open(t)
+	echo(t, s.Server, "127.0.0.1:7")
+	instance, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := s.Forwards(ctx, true, false, "svc:echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := talk(s.Client, at, 1000)
+	time.Sleep(500 * time.Millisecond)
+	instance.Kill()
+	select {
+	case err := <-open:
+		if err == nil {
+			t.Error("the connection outlived its server")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the client still waits")
+	}
+	if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
+		t.Fatal(err)
+	}
+	says(t, s.Client, at, 3)
+}
+
+// TestForwardKilled: the server of a client whose servald forward was killed is told
+// soon that nobody is there.
+func TestForwardKilled(t *testing.T) {
+	s, ctx := open(t)
+	server := echo(t, s.Server, "127.0.0.1:7")
+	if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
+		t.Fatal(err)
+	}
+	forward, at, err := s.StartForward(ctx, "127.0.0.1:0", "svc:echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := talk(s.Client, at, 1000)
+	if _, err := server.Expect(ctx, "^opened"); err != nil {
+		t.Fatal(err)
+	}
+	forward.Kill()
+	if err := <-open; err == nil {
+		t.Error("the connection outlived servald")
+	}
+	if _, err := server.ExpectWithin(ctx, 30*time.Second, "^closed"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestKilledWithTUN: what servald did to the host is undone at its next start, or by
+// the kernel, when it is killed.
+func TestKilledWithTUN(t *testing.T) {
+	s, ctx := open(t)
+	state := func() string {
+		out, err := stage.Run(ctx, s.Client, nil, "/bin/sh", "-c", "cat /etc/resolv.conf; ip -o link | cut -d: -f2; ip -4 route; ip -6 route; nft list ruleset 2>/dev/null || true")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	before := state()
+	if err := s.Enable(ctx, stage.TUN); err != nil {
+		t.Fatal(err)
+	}
+	if state() == before {
+		t.Fatal("nothing changed")
+	}
+	s.Client.Daemon().Kill()
+	if err := s.Configure(ctx, ""); err == nil {
+		t.Error("a servald that was killed took a configuration")
+	}
+	if err := s.Client.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if after := state(); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
