@@ -72,14 +72,14 @@ func advise(cfg Config, err error) error {
 // servers are those that the host had before. The stub of systemd-resolved is left
 // out: it reads resolv.conf itself, and would ask us.
 func (f *file) servers(before []byte) []string {
-	list := slices.DeleteFunc(parse(before).servers, func(a netip.Addr) bool { return a == f.cfg.Server.Addr() })
+	list := parse(before).servers
 	if slices.ContainsFunc(list, isStub) {
 		list = slices.DeleteFunc(list, isStub)
 		if up, err := read(uplinks); err == nil {
 			list = append(list, parse(up).servers...)
 		}
 	}
-	return addresses(list)
+	return addresses(slices.DeleteFunc(list, func(a netip.Addr) bool { return a == f.cfg.Server.Addr() }))
 }
 
 func (f *file) check(ctx context.Context) (again bool, servers []string, err error) {
