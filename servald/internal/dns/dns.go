@@ -87,9 +87,9 @@ type Config struct {
 	// is what all of them have together; 0 means DefaultTimeout.
 	Timeout time.Duration
 
-	// Max bounds the questions that are worked on at a time, and the TCP
-	// connections; 0 means DefaultMax. Further ones are dropped, so that the client
-	// asks again.
+	// Max bounds the questions that are worked on at a time, of which one client may
+	// have half, and with a quarter of it the TCP connections; 0 means DefaultMax.
+	// Further ones are dropped, so that the client asks again.
 	Max int
 
 	Logger *slog.Logger // nil discards
@@ -99,7 +99,8 @@ type Config struct {
 type Server struct {
 	cfg    Config
 	log    *slog.Logger
-	slots  chan struct{} // one for each question that is worked on
+	work   limits // of questions that are worked on
+	afar   limits // of those for which others are asked
 	grants grants
 	rebind rate.Sometimes // how often warnings of this kind are logged
 	full   rate.Sometimes
@@ -134,8 +135,10 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, slots: make(chan struct{}, cfg.Max), local: make(map[netip.AddrPort]int),
+	s := &Server{cfg: cfg, log: cfg.Logger, local: make(map[netip.AddrPort]int),
 		rebind: rate.Sometimes{First: 1, Interval: time.Minute}, full: rate.Sometimes{First: 1, Interval: time.Minute}}
+	s.work.init(cfg.Max)
+	s.afar.init(cfg.Max - cfg.Max/4) // the rest is for services, however slow others are
 	s.grants.init(cfg.Pool)
 	if err := s.SetUpstream(cfg.Upstream); err != nil {
 		return nil, err
@@ -186,20 +189,12 @@ func (s *Server) trusted(client netip.Addr) bool {
 	return false
 }
 
-// acquire takes a slot for a question; without one it must not be worked on.
-func (s *Server) acquire() bool {
-	select {
-	case s.slots <- struct{}{}:
-		return true
-	default:
-		s.full.Do(func() {
-			s.log.Warn("more DNS questions come than can be worked on; some are dropped", "most", s.cfg.Max)
-		})
-		return false
-	}
+// dropped notes that there was too much to do.
+func (s *Server) dropped() {
+	s.full.Do(func() {
+		s.log.Warn("more DNS questions come than are worked on at a time; some are dropped", "most", s.cfg.Max)
+	})
 }
-
-func (s *Server) release() { <-s.slots }
 
 // parseServer parses the address of an upstream server.
 func parseServer(text string) (netip.AddrPort, error) {

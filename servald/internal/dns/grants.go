@@ -32,10 +32,7 @@ func (g *grants) init(pool *vaddr.Pool) {
 func (g *grants) allow(client netip.Addr) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if client.Is6() && !client.Is4In6() { // who has one address has all of its /64
-		p, _ := client.WithZone("").Prefix(64)
-		client = p.Addr()
-	}
+	client = household(client)
 	l := g.clients[client]
 	if l == nil {
 		if len(g.clients) >= maxGrantees {

@@ -116,18 +116,24 @@ func (s *Server) ServeOn(ctx context.Context, l *Listener) error {
 func (s *Server) serveUDP(ctx context.Context, pc net.PacketConn) error {
 	srv := &dns.Server{PacketConn: pc, UDPSize: largestUDP, MsgAcceptFunc: accept,
 		Handler: dns.HandlerFunc(func(w dns.ResponseWriter, m *dns.Msg) {
-			if !s.acquire() {
+			client := addrOf(w.RemoteAddr()).Addr()
+			if !s.work.acquire(client) {
+				s.dropped()
 				return
 			}
-			defer s.release()
-			q := &question{Msg: m, Question: m.Question[0], client: addrOf(w.RemoteAddr()).Addr()}
+			defer s.work.release(client)
+			q := &question{Msg: m, Question: m.Question[0], client: client}
 			w.WriteMsg(s.answer(ctx, q)) // a client that is gone misses it
 		})}
-	started := make(chan struct{})
+	started, ended := make(chan struct{}), make(chan struct{})
 	srv.NotifyStartedFunc = func() { close(started) }
+	defer close(ended)
 	stop := context.AfterFunc(ctx, func() {
-		<-started
-		srv.Shutdown()
+		select {
+		case <-started:
+			srv.Shutdown()
+		case <-ended:
+		}
 	})
 	defer stop()
 	return srv.ActivateAndServe()
@@ -215,10 +221,11 @@ func (s *Server) ServePacket(ctx context.Context, query []byte, tcp bool) []byte
 }
 
 func (s *Server) serve(ctx context.Context, query []byte, client netip.Addr, tcp bool) []byte {
-	if !s.acquire() {
+	if !s.work.acquire(client) {
+		s.dropped()
 		return nil
 	}
-	defer s.release()
+	defer s.work.release(client)
 	h, ok := parseHeader(query)
 	if !ok {
 		return nil

@@ -123,7 +123,7 @@ func TestSlowClients(t *testing.T) {
 }
 
 // Where more questions are asked than may be worked on, the rest is dropped, and what
-// is dropped takes nothing.
+// is dropped takes nothing. One client cannot take everything.
 func TestMax(t *testing.T) {
 	gate := make(chan struct{})
 	var working atomic.Int32
@@ -141,15 +141,22 @@ func TestMax(t *testing.T) {
 	})
 	b, _ := query("web.svc.serval.", dns.TypeA).Pack()
 	var asking sync.WaitGroup
-	for range 4 {
-		asking.Go(func() {
-			if s.ServePacket(t.Context(), b, false) == nil {
-				t.Error("it is not answered")
+	for i, client := range []string{"192.0.2.1", "2001:db8::1"} {
+		for range 2 {
+			asking.Go(func() {
+				if s.serve(t.Context(), b, netip.MustParseAddr(client), false) == nil {
+					t.Error("it is not answered")
+				}
+			})
+		}
+		for working.Load() < int32(2*i+2) {
+			time.Sleep(time.Millisecond)
+		}
+		for _, same := range []string{client, "::ffff:192.0.2.1", "2001:db8::2"}[:2*i+1] {
+			if got := s.serve(t.Context(), b, netip.MustParseAddr(same), false); got != nil {
+				t.Errorf("%s has too many answered: %x", same, got)
 			}
-		})
-	}
-	for working.Load() < 4 {
-		time.Sleep(time.Millisecond)
+		}
 	}
 	if got := s.ServePacket(t.Context(), b, false); got != nil {
 		t.Errorf("one too many is answered: %x", got)
@@ -159,6 +166,34 @@ func TestMax(t *testing.T) {
 	if s.ServePacket(t.Context(), b, false) == nil {
 		t.Error("then it is not answered either")
 	}
+	if s.work.used != 0 || len(s.work.by) != 0 {
+		t.Errorf("%+v", &s.work)
+	}
+}
+
+// Other servers that are slow do not keep services from being found.
+func TestSlowUpstream(t *testing.T) {
+	up := newFake(t, silent)
+	s := newServer(t, func(c *Config) { c.Max, c.Timeout, c.Upstream = 8, 300*time.Millisecond, []string{up.at} })
+	var asking sync.WaitGroup
+	for i := range 40 {
+		client := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+		m := query("www.example.com.", dns.TypeA)
+		asking.Go(func() { s.answer(t.Context(), &question{Msg: m, Question: m.Question[0], client: client}) })
+	}
+	for {
+		s.afar.mu.Lock()
+		used := s.afar.used
+		s.afar.mu.Unlock()
+		if used == 6 {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if resp := ask(t, s, "web.svc.serval.", dns.TypeA); len(resp.Answer) != 1 {
+		t.Errorf("%v", resp)
+	}
+	asking.Wait()
 }
 
 func TestTruncation(t *testing.T) {

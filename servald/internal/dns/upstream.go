@@ -126,6 +126,11 @@ func (s *Server) forward(ctx context.Context, q *question) *dns.Msg {
 		explain(resp, dns.ExtendedErrorCodeNotAuthoritative, "servald answers for names below svc.serval only: no DNS server is configured to forward to")
 		return resp
 	}
+	if !s.afar.acquire(q.client) {
+		s.dropped()
+		return q.failed(dns.ExtendedErrorCodeOther, "too many questions wait for other DNS servers")
+	}
+	defer s.afar.release(q.client)
 	best, err := s.race(ctx, q, list)
 	if err != nil {
 		s.log.Debug("no DNS server answers", "name", q.Name, "err", err)
