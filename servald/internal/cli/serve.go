@@ -43,7 +43,8 @@ that stands for its node for ever, and in TLVs its identity.
 ` + instanceHelp + `
 
 When it is told to stop, serve withdraws the name at once and lets open connections go
-on for the time of --drain.`,
+on for the time of --drain; what is left then is reset. With --json it prints an object
+when the name is registered.`,
 		Example: `  servald serve svc:web --to localhost:80
   servald serve svc:web --to localhost:80 --check http://localhost/health --weight 2
   servald serve svc:db --to db.example.net:5432 --check tcp
@@ -73,7 +74,12 @@ on for the time of --drain.`,
 			}
 			return a.withNode(cmd.Context(), func(n node) error {
 				s := &expose.Server{Node: n, Config: c, Note: a.note, Log: a.logger(), Output: a.errWriter()}
-				s.Ready = func(addr net.Addr) { a.note("serving %s with %s", addr, s.Status().To) }
+				s.Ready = func(addr net.Addr) {
+					a.note("serving %s with %s", addr, s.Status().To)
+					if a.json {
+						a.printJSON(served{addr.String(), s.Status().To})
+					}
+				}
 				return s.Run(cmd.Context())
 			})
 		},
@@ -93,7 +99,16 @@ on for the time of --drain.`,
 	instanceOptions(flags, &c)
 	flags.DurationVar(&c.Drain, "drain", drainDefault, drainHelp)
 	flags.IntVar(&c.Max, "max", expose.DefaultMax, maxHelp)
+	for flag, values := range map[string][]string{"proxy": {expose.ProxyV2}, "proxy-address": {expose.AddressUnderlay, expose.AddressVirtual}} {
+		cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	}
 	return cmd
+}
+
+// served is what serve prints with --json, once the name is registered.
+type served struct {
+	Instance string `json:"instance"`
+	To       string `json:"to"`
 }
 
 // proxy serves until ctx is done, noting each connection with -v.

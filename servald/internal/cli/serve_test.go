@@ -62,6 +62,9 @@ func TestServeKinds(t *testing.T) {
 			udp.WriteTo(buf[:n], from)
 		}
 	}()
+	if out, _, _ := r.run("", "__complete", "serve", "svc:a", "--proxy-address", ""); !strings.HasPrefix(out, "underlay\nvirtual\n") {
+		t.Errorf("completion: %q", out)
+	}
 	if line := r.start("serve", "svc:host", "--to", "127.0.0.1"); !strings.Contains(line, "with 127.0.0.1") {
 		t.Errorf("serve says %q", line)
 	}

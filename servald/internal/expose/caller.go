@@ -32,6 +32,9 @@ const maxName = 128
 // callerOf asks a connection what it says of its other end.
 func callerOf(service string, conn net.Conn) Caller {
 	c := Caller{Service: service, Text: conn.RemoteAddr().String()}
+	if a, ok := conn.LocalAddr().(*serval.Addr); ok && a.Service != "" {
+		c.Service = a.Service
+	}
 	c.setAddr(conn.RemoteAddr(), &c.Addr)
 	c.setAddr(conn.LocalAddr(), &c.Local)
 	if who, ok := conn.(interface{ PeerIdentity() identity.Peer }); ok {

@@ -13,6 +13,7 @@ import (
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/check"
+	"github.com/serval-net/serval/servald/internal/mark"
 )
 
 // Defaults of [Config].
@@ -239,5 +240,5 @@ func (p *plan) what() string {
 	return p.target.String()
 }
 
-// dialer is how servers are dialled.
-var dialer net.Dialer
+// dialer is how servers are dialled: never by way of what captures connections.
+var dialer = net.Dialer{Control: mark.Control}

@@ -41,7 +41,11 @@ func (c Caller) Header(datagram, virtualAddress bool, port uint16) ([]byte, erro
 	known := src.Addr().IsValid() && dst.Addr().IsValid()
 	if (virtualAddress || !known) && c.Node != (identity.NodeID{}) {
 		src = netip.AddrPortFrom(virtual(c.Node), src.Port())
-		dst = netip.AddrPortFrom(vaddr.IPv6(name), 0)
+		if to := vaddr.IPv6(name); to.IsValid() {
+			dst = netip.AddrPortFrom(to, 0)
+		} else if !dst.IsValid() { // of a subtree of names, say
+			dst = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+		}
 	}
 	if c.Port != 0 {
 		port = c.Port

@@ -43,6 +43,9 @@ func server(as string) {
 		fmt.Fprintln(f, line)
 		f.Close()
 	}
+	if kind == "parent" {
+		parent(addr, notes)
+	}
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM)
 	note("started")
@@ -68,6 +71,27 @@ func server(as string) {
 	<-ended
 	note("ended")
 	os.Exit(0)
+}
+
+// parent is a process that has a server on demand, and waits to be killed.
+func parent(addr, notes string) {
+	c := Config{Name: "svc:x", To: addr, OnDemand: true, Command: []string{os.Args[0]}, Env: []string{fmt.Sprintf("%s=tcp,%s,%s", actAs, addr, notes)}}
+	p, err := c.parse()
+	if err != nil {
+		os.Exit(5)
+	}
+	d := demand{log: quietLog()}
+	if err := d.await(context.Background(), p, func(context.Context) error {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}); err != nil {
+		os.Exit(6)
+	}
+	fmt.Println("ready")
+	select {}
 }
 
 func echo(ln net.Listener) {

@@ -40,10 +40,12 @@ type Proxy struct {
 	Idle     time.Duration
 	Progress func(net.Conn) uint64
 
-	// Log gets a line for each connection that failed; nil is slog.Default().
+	// Log gets a line for each connection that failed, up to 10 in a second, with how
+	// many were skipped before; nil is slog.Default().
 	Log *slog.Logger
 
-	total atomic.Int64
+	total    atomic.Int64
+	failures sparse
 
 	mu    sync.Mutex
 	open  map[*handled]struct{}
@@ -133,7 +135,9 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 			case IsReset(err): // which is how some programs end
 				log.Debug("connection reset", "from", conn.RemoteAddr(), "err", err)
 			default:
-				log.Warn("connection failed", "from", conn.RemoteAddr(), "err", err)
+				if ok, skipped := p.failures.tell(time.Now()); ok {
+					log.Warn("connection failed", "from", conn.RemoteAddr(), "err", err, "skipped", skipped)
+				}
 			}
 		})
 	})

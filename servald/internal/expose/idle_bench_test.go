@@ -1,0 +1,70 @@
+package expose
+
+import (
+	"context"
+	"io"
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/serval-net/serval/servald/internal/conntest"
+	"github.com/serval-net/serval/servald/internal/nodetest"
+	"github.com/serval-net/serval/servald/internal/splice"
+)
+
+// BenchmarkIdle holds connections of programs through both halves, a client's proxy
+// and a server's, in this process: what one costs in heap and stacks, without the
+// kernel's sockets.
+func BenchmarkIdle(b *testing.B) {
+	const conns = 2000 // 5 sockets each
+	c := nodetest.New(b)
+	backend := conntest.Listen(b)
+	s := &Server{Node: On(c.Node()), Config: Config{Name: "svc:idle", To: backend.Addr().String()}, Log: quietLog()}
+	ready := make(chan net.Addr, 1)
+	s.Ready = func(a net.Addr) { ready <- a }
+	ctx := b.Context()
+	go s.Run(ctx)
+	<-ready
+	client := c.Node()
+	front := conntest.Listen(b)
+	p := &splice.Proxy{Log: quietLog(), Handle: splice.To(func(context.Context) (net.Conn, error) { return client.Dial("svc:idle") })}
+	go p.Serve(ctx, front)
+	for b.Loop() {
+		before := inUse()
+		var open []net.Conn
+		began := time.Now()
+		for range conns {
+			near, err := net.Dial("tcp", front.Addr().String())
+			if err != nil {
+				b.Fatal(err)
+			}
+			far, err := backend.Accept()
+			if err != nil {
+				b.Fatal(err)
+			}
+			for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+				io.WriteString(way[0], "x")
+				if _, err := io.ReadFull(way[1], make([]byte, 1)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			open = append(open, near, far)
+		}
+		took := time.Since(began)
+		b.ReportMetric(float64(inUse()-before)/conns, "B/conn")
+		b.ReportMetric(conns/took.Seconds(), "conns/s")
+		for _, c := range open {
+			c.Close()
+		}
+	}
+}
+
+// inUse is the heap and stacks in use, in bytes.
+func inUse() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
+}

@@ -1,0 +1,34 @@
+package splice
+
+import (
+	"sync"
+	"time"
+)
+
+// maxWarnings is how many connections that failed are told of in a second: whoever may
+// dial could fill a disk otherwise.
+const maxWarnings = 10
+
+// sparse says which of many events are told. The zero value has told none.
+type sparse struct {
+	mu      sync.Mutex
+	since   time.Time // of the second that is counted
+	told    int       // in it
+	skipped int       // since one was told
+}
+
+// tell reports whether to tell of an event, and of how many nobody was told before.
+func (s *sparse) tell(now time.Time) (ok bool, skipped int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.since) >= time.Second {
+		s.since, s.told = now, 0
+	}
+	if s.told == maxWarnings {
+		s.skipped++
+		return false, 0
+	}
+	s.told++
+	skipped, s.skipped = s.skipped, 0
+	return true, skipped
+}
