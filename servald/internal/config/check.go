@@ -263,6 +263,12 @@ func (c *Capture) check() error {
 	case c.From == "clients" && len(c.Users) > 0:
 		return errors.New("users are those of this host; traffic of clients has none")
 	}
+	for _, p := range c.To {
+		virtual := p.Overlaps(vaddr.Prefix6) || p.Overlaps(vaddr.DefaultPrefix4)
+		if !virtual && len(c.Ports) == 0 {
+			return fmt.Errorf("%v are real addresses, where hosts of Serval may be; write which ports are meant, such as ports = [80, 443], so that their own traffic is left alone", p)
+		}
+	}
 	return checkRanges(c.To)
 }
 

@@ -50,6 +50,7 @@ name = "svc:dns"
 timeout = "3s"
 [[capture]]
 to = ["192.0.2.0/24"]
+ports = [80]
 `)
 	for _, test := range []struct{ got, want any }{
 		{c.Node.Drain, Duration{time.Minute}},
@@ -110,7 +111,8 @@ func TestErrors(t *testing.T) {
 		{"[[expose]]\nname = \"web\"\nto = \"1\"\n[[expose]]\nname = \"svc:web\"\nto = \"2\"", "number 1 and number 2 are both svc:web"},
 		{"[[capture]]\nmode = \"steal\"", "redirect or tproxy"},
 		{"[[capture]]\nname = \"web\"", "does not say which traffic"},
-		{"[[capture]]\nto = [\"192.0.2.1/24\"]", "write 192.0.2.0/24"},
+		{"[[capture]]\nports = [1]\nto = [\"192.0.2.1/24\"]", "write 192.0.2.0/24"},
+		{"[[capture]]\nto = [\"192.0.2.1/32\"]", "write which ports are meant"},
 		{"[[capture]]\nfrom = \"clients\"\nusers = [\"x\"]", "has none"},
 		{"[[name]]\ndeny = true", "does not say which names"},
 		{"[[name]]\nmatch = \"web\"\npolicy = \"fast\"", "write automatic, aggregate"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/serval-net/serval/servald/internal/component"
@@ -104,5 +105,28 @@ func (r *Runner) dns(ctx context.Context, at netip.AddrPort) (component.Running,
 	if err != nil {
 		return component.Running{}, explain(config.Listen{Network: "tcp", Address: at.String()}, err)
 	}
-	return component.Go(ln.Close, func(ctx context.Context) error { return server.ServeOn(ctx, ln) }), nil
+	running := component.Go(ln.Close, func(ctx context.Context) error { return server.ServeOn(ctx, ln) })
+	running.Info = func() string { return dnsInfo(server) }
+	return running, nil
+}
+
+// dnsInfo says whom a server asks for other names.
+func dnsInfo(server *dns.Server) string {
+	all, loops := server.Upstream()
+	var by, out []string
+	for _, at := range all {
+		if slices.Contains(loops, at) {
+			out = append(out, at.String())
+		} else {
+			by = append(by, at.String())
+		}
+	}
+	text := "other names are refused"
+	if len(by) > 0 {
+		text = "other names by " + strings.Join(by, " ")
+	}
+	if len(out) > 0 {
+		text += ", left out because they ask servald: " + strings.Join(out, " ")
+	}
+	return text
 }

@@ -199,6 +199,72 @@ name = "svc:echo"
 	}
 }
 
+// TestCapture: a service is reached at an address that programs know, of which none
+// knows better; the rules go with the section.
+func TestCapture(t *testing.T) {
+	if !inHost(t) {
+		return
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("needs nft of nftables")
+	}
+	up(t)
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "v0"}, PeerName: "v1"}
+	must(t, netlink.LinkAdd(veth))
+	must(t, netlink.LinkSetUp(veth))
+	addr, err := netlink.ParseAddr("192.0.2.1/24")
+	must(t, err)
+	must(t, netlink.AddrAdd(veth, addr))
+	// The server is at the address that is captured: servald must not meet itself.
+	addr, err = netlink.ParseAddr("192.0.2.80/32")
+	must(t, err)
+	lo, err := netlink.LinkByName("lo")
+	must(t, err)
+	must(t, netlink.AddrAdd(lo, addr))
+	server, err := net.Listen("tcp", "192.0.2.80:80")
+	must(t, err)
+	defer server.Close()
+	go func() {
+		for {
+			c, err := server.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprintln(c, "the server")
+			c.Close()
+		}
+	}()
+	r := newRunner(t, nodetest.New(t))
+	text := `
+[[expose]]
+name = "svc:web"
+to = "192.0.2.80:80"
+[[capture]]
+to = ["192.0.2.80/32"]
+ports = [80]
+name = "svc:web"
+`
+	_, err = r.Apply(parse(t, text))
+	must(t, err)
+	c, err := net.Dial("tcp", "192.0.2.80:80")
+	must(t, err)
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if got, err := bufio.NewReader(c).ReadString('\n'); got != "the server\n" {
+		t.Errorf("captured: %q, %v", got, err)
+	}
+	for _, s := range r.Status() {
+		if s.Kind == "expose" && !strings.Contains(s.Info, "of 1") {
+			t.Errorf("the connection did not come by the service: %+v", s)
+		}
+	}
+	_, err = r.Apply(parse(t, ""))
+	must(t, err)
+	if left, err := exec.Command("nft", "list", "ruleset").CombinedOutput(); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %s, %v", left, err)
+	}
+}
+
 // TestTaken: what is taken is said, together with what to do.
 func TestTaken(t *testing.T) {
 	if !inHost(t) {

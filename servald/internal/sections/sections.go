@@ -4,6 +4,7 @@ package sections
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
@@ -117,6 +118,13 @@ func (r *Runner) specs(c *config.Config) (specs []component.Spec) {
 	}
 	for _, s := range c.Expose {
 		add("expose", s.Name.String(), s, func(ctx context.Context) (component.Running, error) { return r.expose(ctx, s) })
+	}
+	for _, s := range c.Capture {
+		name := fmt.Sprintf("%s %s %v %v", s.Mode, s.From, s.To, s.Ports)
+		if !s.Name.IsZero() {
+			name += " to " + s.Name.String()
+		}
+		add("capture", name, s, func(ctx context.Context) (component.Running, error) { return r.capture(ctx, s) })
 	}
 	for _, s := range c.Forward {
 		add("forward", s.Listen.String(), s, func(ctx context.Context) (component.Running, error) { return r.forward(ctx, s) })
