@@ -16,6 +16,7 @@ import (
 	"github.com/serval-net/serval/internal/nodectl"
 	"github.com/serval-net/serval/pkg/identity"
 	"github.com/serval-net/serval/pkg/resolver/control"
+	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
 )
 
@@ -163,6 +164,27 @@ func TestScaleFromZero(t *testing.T) {
 	dialling.Wait()
 	if b, err := os.ReadFile(mark); err != nil || string(b) != "svc:fn/resize\n" {
 		t.Errorf("the hook was asked %q, %v", b, err)
+	}
+}
+
+// Who only asks whether there is a service, as DNS does, starts nothing.
+func TestKnown(t *testing.T) {
+	cfg := newConfig(t, newToken(t))
+	start(t, cfg)
+	mark := filepath.Join(t.TempDir(), "asked")
+	rule := nodectl.Rule{Service: "svc:fn/*", Action: nodectl.Delay, Hook: &hook.Hook{Command: []string{"touch", mark}}}
+	if _, err := process(t, cfg).AddRule(t.Context(), rule); err != nil {
+		t.Fatal(err)
+	}
+	n := program(t, cfg)
+	says(t, n, "svc:web", "")
+	for name, want := range map[string]bool{"svc:fn/resize": true, "svc:web": true, "svc:nobody": false} {
+		if got, err := program(t, cfg).Known(t.Context(), sal.MustParseName(name)); got != want || err != nil {
+			t.Errorf("%s: %v, %v; want %v", name, got, err, want)
+		}
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("the hook has run")
 	}
 }
 

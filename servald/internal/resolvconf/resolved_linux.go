@@ -74,11 +74,13 @@ func (r *resolved) set(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 	}
-	up, err := read(uplinks)
+	// Other names go on to be systemd-resolved's: only those below svc.serval come
+	// back to us.
+	now, err := read(r.cfg.Path)
 	if err != nil {
 		return nil, nil // nothing else is sent to us anyway
 	}
-	return addresses(slices.DeleteFunc(parse(up).servers, func(a netip.Addr) bool { return a == r.cfg.Server.Addr() })), nil
+	return addresses(slices.DeleteFunc(parse(now).servers, func(a netip.Addr) bool { return a == r.cfg.Server.Addr() })), nil
 }
 
 func (r *resolved) check(ctx context.Context) (again bool, servers []string, err error) {

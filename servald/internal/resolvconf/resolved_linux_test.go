@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,8 +85,8 @@ func inResolved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Mode() != Resolved {
-		t.Errorf("the mode is %s", s.Mode())
+	if s.Mode() != Resolved || !slices.Equal(s.Servers(), []string{"127.0.0.53"}) {
+		t.Errorf("the mode is %s, other names are for %v", s.Mode(), s.Servers())
 	}
 	if got := find("web.svc.serval."); got != "198.18.0.9" {
 		t.Errorf("then it is %s", got)
