@@ -36,6 +36,8 @@ type App struct {
 	patience time.Duration
 	verbose  bool
 
+	window int // serval.Config.Window of the node
+
 	started bool // the command line was understood
 	args    []string
 

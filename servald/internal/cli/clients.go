@@ -48,6 +48,7 @@ func (f *clientFlags) prefixes() ([]netip.Prefix, error) {
 
 // withOutbound runs f with a node that connects clients as the flags say.
 func (a *App) withOutbound(ctx context.Context, flags *clientFlags, f func(*outbound.Outbound) error) error {
+	a.window = outbound.Window
 	return a.withNode(ctx, func(n node) error {
 		return f(outbound.New(outbound.Config{Node: n.Serval(), Timeout: flags.timeout, NoPin: !flags.pin, Log: a.logger()}))
 	})

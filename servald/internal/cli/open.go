@@ -33,7 +33,7 @@ func openNode(_ context.Context, a *App) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Patience, cfg.Logger = a.patience, a.logger()
+	cfg.Patience, cfg.Logger, cfg.Window = a.patience, a.logger(), a.window
 	n, err := serval.NewNode(cfg)
 	if err != nil {
 		return nil, err

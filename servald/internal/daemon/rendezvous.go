@@ -8,6 +8,7 @@ import (
 	"github.com/serval-net/serval/pkg/resolver/gossip"
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/config"
+	"github.com/serval-net/serval/servald/internal/outbound"
 )
 
 // node starts the daemon's own node, whose rules hold for the programs of the
@@ -15,7 +16,7 @@ import (
 func (cfg *Config) node(g *gossip.Gossip) (*serval.Node, error) {
 	_, meet := cfg.rendezvous()
 	return serval.NewNode(serval.Config{Identity: cfg.Identity, Resolver: g, Listen: cfg.listen(g.Addr().Addr()), Forward: cfg.Forward.IsValid(),
-		ServeRendezvous: meet, ControlDir: nodectl.Dir(cfg.Socket), Policy: cfg.Policy, Interfaces: cfg.interfaces(), Logger: cfg.Logger})
+		ServeRendezvous: meet, ControlDir: nodectl.Dir(cfg.Socket), Policy: cfg.Policy, Interfaces: cfg.interfaces(), Window: outbound.Window, Logger: cfg.Logger})
 }
 
 // listen is where the node listens. The addresses for the rendezvous and for the

@@ -27,6 +27,11 @@ const (
 	DefaultMaxPins  = 65536
 )
 
+// Window is serval.Config.Window for nodes that carry the connections of many programs,
+// in bytes: so much may wait for a program that does not read. It is a quarter of the
+// usual, and grows for programs that do.
+const Window = 256 << 10
+
 // Client is who asks. Its zero value is nobody in particular.
 type Client struct {
 	Via     string         // how it came: "tun", "socks5", "http", ...; for logs
