@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/internal/handshake"
 	"github.com/serval-net/serval/pkg/sal"
 )
 
@@ -44,7 +45,7 @@ func TestWhoMayBeAskedAgain(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		err   error
-		stale time.Duration // since when instances turned out to be gone
+		stale time.Duration // since when it is known to be gone
 		again time.Duration // 0 for never
 	}{
 		{"busy", no(sal.Overloaded, 300*time.Millisecond), 0, 300 * time.Millisecond},
@@ -53,6 +54,8 @@ func TestWhoMayBeAskedAgain(t *testing.T) {
 		{"leaving", no(sal.ShuttingDown, 0), 0, staleRetry},
 		{"gone", no(sal.NoService, time.Minute), 0, staleRetry},
 		{"gone, as before", no(sal.NoService, 0), stalePatience + time.Millisecond, 0},
+		{"gone, and that is news", no(sal.NoService, 0), stalePatience / 2, staleRetry},
+		{"too old for ports", fmt.Errorf("%w: %w", ErrRefused, handshake.ErrNoPorts), 0, 0},
 		{"its port is closed", fmt.Errorf("%w: nobody there", ErrRefused), 0, staleRetry},
 		{"not allowed", no(sal.NotAuthorized, time.Second), 0, 0},
 		{"another version", no(sal.VersionMismatch, time.Second), 0, 0},
@@ -62,7 +65,7 @@ func TestWhoMayBeAskedAgain(t *testing.T) {
 		a.node = &Node{}
 		a.node.health.init()
 		if c.stale > 0 {
-			a.stale = time.Now().Add(-c.stale)
+			a.node.gone.note(a.name, addr, time.Now().Add(-c.stale))
 		}
 		begin := time.Now()
 		a.decline(addr, c.err)
