@@ -74,7 +74,7 @@ func saidOfMove(m nodectl.Moved, grace time.Duration) string {
 	case m.Idle == 0:
 		return fmt.Sprintf("ended %s for their clients to dial again, all in the middle of something after %v", busy, grace)
 	}
-	return fmt.Sprintf("ended %s for their clients to dial again, and after %v another %s in the middle of something", idle, grace, busy)
+	return fmt.Sprintf("ended %s for their clients to dial again, and after %v %s in the middle of something", idle, grace, busy)
 }
 
 // drainable returns which instances are meant and the processes that have them.

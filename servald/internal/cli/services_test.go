@@ -184,7 +184,7 @@ func TestDrainMoves(t *testing.T) {
 		close(n.leaving)
 	}
 	out, errs, code := h.servald("drain", "svc:web", "--move", "--grace", "3s")
-	if code != 0 || !strings.HasPrefix(out, "ended 8 idle connections for their clients to dial again, and after 3s another 2 connections in the middle of something\nsvc:web is drained") {
+	if code != 0 || !strings.HasPrefix(out, "ended 8 idle connections for their clients to dial again, and after 3s 2 connections in the middle of something\nsvc:web is drained") {
 		t.Errorf("%q, %q, code %d", out, errs, code)
 	}
 	for _, n := range []*fakeNode{web, cache} {
