@@ -103,7 +103,8 @@ type carrier struct {
 	gone      chan struct{} // closed when no descendant is left
 
 	mu      sync.Mutex
-	program int // its pid while it runs
+	started bool // the program was
+	program int  // its pid while it runs
 }
 
 func (c *carrier) run(ctx context.Context) error {
@@ -236,11 +237,10 @@ func (c *carrier) listen(cancel func()) {
 		m, err := c.peer.receive()
 		if err != nil {
 			c.mu.Lock()
-			started := c.program != 0
-			c.mu.Unlock()
-			if !started {
+			if !c.started {
 				cancel()
 			}
+			c.mu.Unlock()
 			return
 		}
 		switch m.Kind {
@@ -342,7 +342,10 @@ func (c *carrier) start() error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		var err error
-		c.program, err = syscall.ForkExec(path, args, attr)
+		if c.program, err = syscall.ForkExec(path, args, attr); err != nil {
+			c.program = 0
+		}
+		c.started = true
 		return err
 	})
 	if err != nil {
