@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -54,9 +55,7 @@ func NewClient(socket string) *Client {
 		socket: socket,
 		http: http.Client{
 			Transport: &http.Transport{
-				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-					return new(net.Dialer).DialContext(ctx, "unix", socket)
-				},
+				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) },
 				MaxIdleConns:    4,
 				IdleConnTimeout: time.Minute,
 			},
@@ -67,6 +66,25 @@ func NewClient(socket string) *Client {
 	}
 	c.done.Go(c.sendFeedback)
 	return c
+}
+
+// dial connects to a daemon, and makes sure that it is one of whom the socket's
+// directory belongs to, of root or of this user: what another answers could lead
+// anywhere.
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	owner, err := unixsock.Owner(filepath.Dir(socket))
+	if err != nil {
+		return nil, err
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err != nil {
+		return nil, err
+	}
+	if err := unixsock.CheckPeer(c, owner); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // Close ends the client. Leases that are still open are no longer renewed; close

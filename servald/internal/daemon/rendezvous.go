@@ -19,14 +19,15 @@ func (cfg *Config) node(g *gossip.Gossip) (*serval.Node, error) {
 		ServeRendezvous: meet, ControlDir: nodectl.Dir(cfg.Socket), Policy: cfg.Policy, Interfaces: cfg.interfaces(), Window: outbound.Window, Logger: cfg.Logger})
 }
 
-// listen is where the node listens. The addresses for the rendezvous and for the
-// router are always among them; without others, and without an address for data, all
-// of the host are.
+// listen is where the node listens: the addresses for the rendezvous and for the
+// router, and those for data, where any port of an address that is there already is
+// that one. Without any of them all addresses of the host are.
 func (cfg *Config) listen(gossip netip.Addr) []netip.AddrPort {
-	list := slices.Clone(cfg.Listen)
+	var list []netip.AddrPort
 	at, _ := cfg.rendezvous()
-	for _, a := range []netip.AddrPort{at, cfg.Forward} {
-		if a.IsValid() && !slices.Contains(list, a) {
+	for _, a := range slices.Concat([]netip.AddrPort{at, cfg.Forward}, cfg.Listen) {
+		there := func(o netip.AddrPort) bool { return o == a || a.Port() == 0 && o.Addr() == a.Addr() }
+		if a.IsValid() && !slices.ContainsFunc(list, there) {
 			list = append(list, a)
 		}
 	}

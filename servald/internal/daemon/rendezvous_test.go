@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -44,6 +45,25 @@ func TestRendezvous(t *testing.T) {
 	} {
 		if at, meet := test.cfg.rendezvous(); at != test.at || meet != test.meet {
 			t.Errorf("%s: at %v, %v", name, at, meet)
+		}
+	}
+}
+
+func TestListen(t *testing.T) {
+	parse := netip.MustParseAddrPort
+	for name, test := range map[string]struct {
+		cfg    Config
+		gossip string
+		want   string
+	}{
+		"every address":          {Config{}, "192.0.2.1", "[]"},
+		"a host by itself":       {Config{}, "127.0.0.1", "[127.0.0.1:0]"},
+		"as told":                {Config{Listen: []netip.AddrPort{parse("192.0.2.7:0")}}, "127.0.0.1", "[192.0.2.7:0]"},
+		"with a rendezvous":      {Config{Rendezvous: parse("192.0.2.1:7000"), Listen: []netip.AddrPort{parse("192.0.2.1:0"), parse("192.0.2.7:0")}}, "192.0.2.1", "[192.0.2.1:7000 192.0.2.7:0]"},
+		"two ports, as a router": {Config{Forward: parse("192.0.2.1:0"), Listen: []netip.AddrPort{parse("192.0.2.1:5")}}, "192.0.2.1", "[192.0.2.1:0 192.0.2.1:5]"},
+	} {
+		if got := fmt.Sprint(test.cfg.listen(netip.MustParseAddr(test.gossip))); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
 		}
 	}
 }

@@ -83,12 +83,7 @@ func (h Home) Join(id *identity.Identity, token *identity.Token, replace bool) e
 	if err := h.store.SaveIdentity(id); err != nil {
 		return err
 	}
-	// A new file, so that no mode of an old one opens it to others.
-	path := h.TokenFile()
-	if err := os.WriteFile(path+".new", []byte(token.String()+"\n"), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
+	return write(h.TokenFile(), token.String()+"\n")
 }
 
 // Init stores the root of a new cluster and its first node. It replaces nothing.
@@ -134,10 +129,31 @@ func (h Home) Token() (*identity.Token, error) {
 func (h Home) SavePeers(addrs []string) error {
 	text := strings.Join(addrs[:min(len(addrs), maxPeers)], "\n") + "\n"
 	path := filepath.Join(h.dir, peersFile)
-	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+	return write(path, text)
+}
+
+// write replaces a file, or leaves it as it is if that fails: on a full disk, for
+// example. It follows no symbolic link, and leaves nothing else behind.
+func write(path, text string) error {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.Rename(path+".new", path)
+	// A new file, so that no mode of an old one opens it to others.
+	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteString(text); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		os.Remove(fresh)
+	}
+	return err
 }
 
 // Peers returns what SavePeers has stored; nothing if that cannot be read.

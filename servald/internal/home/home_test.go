@@ -87,3 +87,31 @@ func TestPeers(t *testing.T) {
 		t.Errorf("%d peers, %v", len(h.Peers()), err)
 	}
 }
+
+// What is stored goes nowhere else by a symbolic link, and a link in place of a file is
+// replaced.
+func TestLinks(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{peersFile, peersFile + ".new"} {
+		if err := os.Symlink(victim, filepath.Join(dir, name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	h := At(dir)
+	if err := h.SavePeers([]string{"192.0.2.1:7946"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.Peers(); len(got) != 1 || got[0] != "192.0.2.1:7946" {
+		t.Errorf("stored %q", got)
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "precious" {
+		t.Errorf("what the link led to is now %q, %v", text, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*.new")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
