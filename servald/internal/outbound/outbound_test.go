@@ -228,3 +228,117 @@ func TestPing(t *testing.T) {
 		t.Errorf("svc:none: %v", err)
 	}
 }
+
+// TestPolicy: connections use their paths as the rule for their name says.
+func TestPolicy(t *testing.T) {
+	c := nodetest.New(t)
+	c.Echo("svc:echo")
+	c.Echo("svc:shop/cart")
+	o := New(Config{Node: c.Node(), Rules: []Rule{
+		{Name: sal.MustParseName("svc:shop/*"), Policy: serval.Policy{Mode: serval.Redundant}},
+		{Name: sal.MustParseName("svc:*"), Clients: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Policy: serval.Policy{Mode: serval.Failover}},
+	}})
+	for _, tc := range []struct {
+		client, service string
+		want            serval.Mode
+	}{
+		{"10.0.0.1", "svc:shop/cart", serval.Redundant},
+		{"10.0.0.1", "svc:echo", serval.Failover},
+		{"192.0.2.1", "svc:echo", serval.Aggregate}, // which is the default
+	} {
+		conn, err := o.Stream(t.Context(), client(tc.client), tc.service, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if got := conn.(interface{ Policy() serval.Policy }).Policy().Mode; got != tc.want {
+			t.Errorf("%s to %s: %v, want %v", tc.client, tc.service, got, tc.want)
+		}
+	}
+}
+
+// TestGreedy: a client whose dials all wait for a silent service keeps nobody from
+// dialling.
+func TestGreedy(t *testing.T) {
+	c := nodetest.New(t)
+	c.Echo("svc:echo")
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c.Add("svc:silent", silent.LocalAddr().(*net.UDPAddr).AddrPort())
+	o := New(Config{Node: c.NodeWith(serval.Config{DialTimeout: time.Hour}), MaxDials: 8, NoPin: true, Timeout: time.Hour})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	busy := make(chan error, 100)
+	for range 100 {
+		wg.Go(func() {
+			if _, err := o.Stream(ctx, client("192.0.2.66"), "svc:silent", 0); IsBusy(err) {
+				busy <- err
+			}
+		})
+	}
+	<-busy // the queue is full
+	for range 20 {
+		conn, who := reach(t, o, client("10.0.0.1"))
+		conn.Close()
+		if who == "" {
+			t.Error("nobody answered")
+		}
+	}
+	cancel()
+	wg.Wait()
+	if n := o.dials.Taken() + o.dials.Clients(); n != 0 {
+		t.Errorf("%d places are still taken", n)
+	}
+}
+
+// TestPinsAreBounded: what is remembered of clients is, and those beyond are served all
+// the same.
+func TestPinsAreBounded(t *testing.T) {
+	c := nodetest.New(t)
+	c.Echo("svc:echo")
+	o := New(Config{Node: c.Node(), MaxPins: 10})
+	for i := range 40 {
+		conn, _ := reach(t, o, client(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}).String()))
+		defer conn.Close()
+	}
+	if n := len(o.pins.m); n != 10 {
+		t.Errorf("%d clients are remembered, at most 10 wanted", n)
+	}
+}
+
+// TestForeign tells which addresses a proxy leads to.
+func TestForeign(t *testing.T) {
+	for addr, want := range map[string][3]bool{ // public; any, by a name; any, by the address
+		"8.8.8.8":             {true, true, true},
+		"2606:4700::1":        {true, true, true},
+		"10.1.2.3":            {false, true, true},
+		"fd00::1":             {false, true, true},
+		"100.64.0.1":          {false, true, true},
+		"198.18.0.9":          {false, true, true},
+		"127.0.0.1":           {false, false, true},
+		"::1":                 {false, false, true},
+		"::ffff:127.0.0.1":    {false, false, true},
+		"0.0.0.0":             {false, false, true},
+		"169.254.169.254":     {false, false, true},
+		"fe80::1":             {false, false, true},
+		"224.0.0.1":           {false, false, true},
+		"255.255.255.255":     {false, true, true},
+		"64:ff9b::7f00:1":     {false, true, true},
+		"fd5e:7276:616c::1:1": {false, true, true},
+	} {
+		a := netip.MustParseAddr(addr)
+		got := [3]bool{ForeignPublic.reaches(a, true), ForeignAny.reaches(a, false), ForeignAny.reaches(a, true)}
+		if got != want {
+			t.Errorf("%s: %v, want %v", addr, got, want)
+		}
+	}
+	for _, f := range []Foreign{ForeignNone, ForeignPublic, ForeignAny} {
+		var again Foreign
+		if text, _ := f.MarshalText(); again.UnmarshalText(text) != nil || again != f {
+			t.Errorf("%v comes back as %v", f, again)
+		}
+	}
+}
