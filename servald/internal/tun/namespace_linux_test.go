@@ -2,7 +2,6 @@ package tun
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -77,32 +76,4 @@ func start(t testing.TB, h Handler, cfg Config) *Stack {
 		}
 	})
 	return s
-}
-
-// fake is a Handler made of functions; nil ones refuse.
-type fake struct {
-	stream    func(ctx context.Context, src, dst netip.AddrPort) (net.Conn, error)
-	datagrams func(ctx context.Context, src, dst netip.AddrPort) (Datagrams, error)
-	ping      func(ctx context.Context, dst netip.Addr) error
-}
-
-func (f fake) Stream(ctx context.Context, src, dst netip.AddrPort) (net.Conn, error) {
-	if f.stream == nil {
-		return nil, syscall.ECONNREFUSED
-	}
-	return f.stream(ctx, src, dst)
-}
-
-func (f fake) Datagrams(ctx context.Context, src, dst netip.AddrPort) (Datagrams, error) {
-	if f.datagrams == nil {
-		return nil, syscall.ECONNREFUSED
-	}
-	return f.datagrams(ctx, src, dst)
-}
-
-func (f fake) Ping(ctx context.Context, dst netip.Addr) error {
-	if f.ping == nil {
-		return ErrUnreachable
-	}
-	return f.ping(ctx, dst)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -39,6 +40,9 @@ func configure(name string, addrs []netip.Prefix, mtu int) error {
 		if err != nil {
 			return fmt.Errorf("tun: adding the address %v to %s: %w", p, name, err)
 		}
+		if p.Addr().Is6() {
+			awaitLocal(p.Addr())
+		}
 		if p.IsSingleIP() {
 			continue
 		}
@@ -47,6 +51,18 @@ func configure(name string, addrs []netip.Prefix, mtu int) error {
 		}
 	}
 	return nil
+}
+
+// awaitLocal waits until the kernel takes packets for an IPv6 address, which it does some
+// time after it was added: the first answers would get lost.
+func awaitLocal(a netip.Addr) {
+	for range 1000 {
+		routes, err := netlink.RouteGet(a.AsSlice())
+		if err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // withoutIPv6 reports whether err says that the kernel has no IPv6.

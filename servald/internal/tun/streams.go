@@ -21,9 +21,28 @@ func (s *Stack) bufferSize() int {
 
 // streams is the set of connections that are open.
 type streams struct {
-	mu     sync.Mutex
-	open   map[*stream]struct{}
-	closed bool
+	mu       sync.Mutex
+	open     map[*stream]struct{}
+	reserved int // places taken, also by those that will be open
+	closed   bool
+}
+
+// reserve takes a place, and returns false if all max are taken.
+func (t *streams) reserve(max int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.reserved >= max {
+		return false
+	}
+	t.reserved++
+	return true
+}
+
+// release gives a place back.
+func (t *streams) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reserved--
 }
 
 func (t *streams) len() int {

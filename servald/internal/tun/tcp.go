@@ -51,7 +51,11 @@ func (s *Stack) takeSegment(f *tcp.Forwarder, id stack.TransportEndpointID, pkt 
 func (s *Stack) serveSYN(r *tcp.ForwarderRequest) {
 	defer s.wg.Done()
 	id := r.ID()
-	conn, err := s.openStream(id)
+	full := !s.streams.reserve(s.cfg.MaxStreams)
+	if !full {
+		defer s.streams.release()
+	}
+	conn, err := s.openStream(id, full)
 	if err != nil {
 		away := IsUnreachable(err)
 		if s.ctx.Err() == nil {
@@ -89,8 +93,8 @@ func (s *Stack) openContext() (context.Context, context.CancelFunc) {
 // errFull is why a connection is refused when there are too many.
 var errFull = fmt.Errorf("too many connections are open; raise max_streams")
 
-func (s *Stack) openStream(id stack.TransportEndpointID) (net.Conn, error) {
-	if s.streams.len() >= s.cfg.MaxStreams {
+func (s *Stack) openStream(id stack.TransportEndpointID, full bool) (net.Conn, error) {
+	if full {
 		return nil, errFull
 	}
 	ctx, cancel := s.openContext()

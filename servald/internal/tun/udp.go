@@ -134,9 +134,11 @@ func (s *Stack) takeDatagram(id stack.TransportEndpointID, pkt *stack.PacketBuff
 	packet := make([]byte, n, n+body)
 	copy(packet, ip)
 	copy(packet[len(ip):], udp)
-	v := pkt.Data().AsRange().ToView()
-	packet = append(packet, v.AsSlice()[:body]...)
-	v.Release()
+	if body > 0 {
+		v := pkt.Data().AsRange().ToView()
+		packet = append(packet, v.AsSlice()[:body]...)
+		v.Release()
+	}
 
 	f, fresh := s.flows.get(flowKey{source(id), toAddr(id.LocalAddress)}, s.cfg.MaxFlows)
 	select {
