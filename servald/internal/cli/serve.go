@@ -93,6 +93,7 @@ when the name is registered.`,
 	flags.StringVar(&c.Proxy, "proxy", "", "tell the server who calls: v2 is the `version` of the PROXY protocol")
 	flags.StringVar(&c.ProxyAddress, "proxy-address", expose.AddressUnderlay, "the caller's `address` that it is told: underlay or virtual")
 	flags.IntVar(&c.MaxPerClient, "max-per-client", 0, "connections that one node may have at once, 0 for as many as there is room for")
+	flags.IntVar(&c.Backlog, "backlog", 0, "connections that may wait for room beyond --max (default 1024)")
 	flags.DurationVar(&c.DialTimeout, "dial-timeout", expose.DefaultDialTimeout, "how long the server may take to accept a connection")
 	flags.DurationVar(&c.Idle, "idle", 0, "end connections on which nothing comes or goes for so long; 0 is never")
 	flags.DurationVar(&c.UDPIdle, "udp-idle", expose.DefaultUDPIdle, "forget clients of UDP of whom nothing comes or goes for so long")

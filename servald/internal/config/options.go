@@ -14,7 +14,7 @@ func (e *Expose) Options(drain time.Duration) expose.Config {
 		Proxy: e.Proxy, ProxyAddress: e.ProxyAddress,
 		Weight: e.Weight, Priority: e.Priority, Balance: e.Balance, Keys: e.Keys,
 		Check: e.Check, Load: e.Load, CheckEvery: e.CheckEvery.Duration,
-		Max: e.Max, MaxPerClient: e.MaxPerClient,
+		Max: e.Max, MaxPerClient: e.MaxPerClient, Backlog: e.Backlog,
 		DialTimeout: e.DialTimeout.Duration, Idle: e.Idle.Duration, UDPIdle: e.UDPIdle.Duration, Drain: drain,
 	}
 }

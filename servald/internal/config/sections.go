@@ -88,6 +88,7 @@ type Expose struct {
 	CheckEvery   Duration `toml:"check_every"`
 	Max          int      `toml:"max"`
 	MaxPerClient int      `toml:"max_per_client"`
+	Backlog      int      `toml:"backlog"`
 	DialTimeout  Duration `toml:"dial_timeout"`
 	Idle         Duration `toml:"idle"`
 	UDPIdle      Duration `toml:"udp_idle"`

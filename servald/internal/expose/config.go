@@ -87,6 +87,10 @@ type Config struct {
 	// is room for.
 	Max, MaxPerClient int
 
+	// Backlog is how many connections may wait until one of Max has ended, 0 is that
+	// of the node, 1024. With half of them waiting the instance counts as half busy.
+	Backlog int
+
 	// DialTimeout bounds how long To may take to answer, 0 is 10 s. Idle ends
 	// connections on which nothing came or went for so long; 0 is never. UDPIdle
 	// does so for sessions of datagrams; 0 is 2 minutes.
@@ -168,7 +172,7 @@ func (c Config) parse() (p *plan, err error) {
 }
 
 func (p *plan) parseInstance() (err error) {
-	p.listen.Weight, p.listen.Priority = p.Weight, p.Priority
+	p.listen.Weight, p.listen.Priority, p.listen.Backlog = p.Weight, p.Priority, p.Backlog
 	if p.Weight < 0 || p.Weight > 65535 {
 		return errors.New("the weight of an instance is 1 to 65535; to take it out of service, drain it")
 	}
@@ -217,8 +221,8 @@ func (p *plan) parseLimits() error {
 		return errors.New("the idle time must not be less than 0, which is for ever")
 	case p.Drain < 0:
 		return errors.New("the time to drain must not be less than 0")
-	case p.Max < 0 || p.MaxPerClient < 0:
-		return errors.New("how many connections are handled at once must not be less than 0")
+	case p.Max < 0 || p.MaxPerClient < 0 || p.Backlog < 0:
+		return errors.New("how many connections are handled at once, or wait, must not be less than 0")
 	}
 	return nil
 }

@@ -56,15 +56,20 @@ func (s *Server) datagrams(ctx context.Context, p *plan, caller Caller, conn Ses
 }
 
 // udpPatience is how long a server that was started on demand is given to open its
-// UDP port, where it cannot be seen whether it has.
-const udpPatience = time.Second
+// UDP port, where it cannot be seen whether it has; udpBlind where it can, if it is a
+// socket of this host's: containers have others.
+const (
+	udpPatience = time.Second
+	udpBlind    = 5 * time.Second
+)
 
 // awaitUDP makes a server on demand run, and waits until it has its port.
 func (s *Server) awaitUDP(ctx context.Context, p *plan) error {
 	began := time.Now()
 	try := func(context.Context) error {
 		listens, known := listensUDP(p.target.Port)
-		if listens || !known && time.Since(began) > udpPatience {
+		waited := time.Since(began)
+		if listens || waited > udpBlind || !known && waited > udpPatience {
 			return nil
 		}
 		return fmt.Errorf("nothing has UDP port %d of this host", p.target.Port)

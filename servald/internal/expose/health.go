@@ -2,6 +2,9 @@ package expose
 
 import (
 	"context"
+	"errors"
+	"syscall"
+	"time"
 
 	"github.com/serval-net/serval/servald/internal/check"
 )
@@ -93,8 +96,22 @@ func (s *Server) follow(ctx context.Context) {
 // open. Where there is no room it is at least 1, so that diallers go elsewhere.
 func (s *Server) load() float64 {
 	full := s.proxy.Load()
+	if time.Now().UnixNano() < s.starved.Load() {
+		full = max(full, 1)
+	}
 	if s.current.Load().load == nil || full >= 1 {
 		return max(full, 0)
 	}
 	return s.gauge.Value()
+}
+
+// starvation is how long an instance counts as full after it ran out of descriptors.
+const starvation = time.Second
+
+// noteFailure looks whether an error is one that others need not run into: while there
+// are no descriptors, they shall go to other instances.
+func (s *Server) noteFailure(err error) {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		s.starved.Store(time.Now().Add(starvation).UnixNano())
+	}
 }

@@ -44,6 +44,7 @@ type Server struct {
 	counts  counts
 	clients perClient
 	demand  demand
+	starved atomic.Int64 // until when, Unix time in ns: this process has no descriptors left
 
 	mu      sync.Mutex
 	ln      Listener
@@ -166,7 +167,7 @@ var ErrRestart = errors.New("this changes what is registered, so that the name m
 // Update takes another configuration while Run goes on: for connections to come, for
 // the checks and for what others know of the instance. Open connections stay as they
 // are. An invalid one is an error and changes nothing; [ErrRestart] says that the name,
-// the kind of service, or Idle is another.
+// the kind of service, Idle or Backlog is another.
 func (s *Server) Update(ctx context.Context, c Config) error {
 	p, err := c.parse()
 	if err != nil {
@@ -174,7 +175,7 @@ func (s *Server) Update(ctx context.Context, c Config) error {
 	}
 	s.mu.Lock()
 	old, ln := s.current.Load(), s.ln
-	if old == nil || old.Name != p.Name || old.network() != p.network() || old.Idle != p.Idle {
+	if old == nil || old.Name != p.Name || old.network() != p.network() || old.Idle != p.Idle || old.Backlog != p.Backlog {
 		s.mu.Unlock()
 		return ErrRestart
 	}

@@ -35,8 +35,9 @@ func progress(conn net.Conn) uint64 {
 // handle serves one connection.
 func (s *Server) handle(ctx context.Context, conn net.Conn) error {
 	err := s.serve(ctx, conn)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !splice.IsReset(err) {
 		s.counts.failed.Add(1)
+		s.noteFailure(err)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -328,5 +329,22 @@ func TestUpdate(t *testing.T) {
 	old.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStarved: a process without descriptors sends others away.
+func TestStarved(t *testing.T) {
+	s := &Server{Config: Config{Name: "svc:x", To: ":80"}}
+	p, err := s.Config.parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(p)
+	if l := s.load(); l != 0 {
+		t.Errorf("the load is %v", l)
+	}
+	s.noteFailure(&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)})
+	if l := s.load(); l < 1 {
+		t.Errorf("the load is %v without descriptors", l)
 	}
 }
