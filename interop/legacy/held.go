@@ -194,6 +194,6 @@ func (p plan) programs(ctx context.Context, _ string) (map[string]float64, error
 	n := catalogue.Count(all)
 	return map[string]float64{
 		"programs-run": float64(n.Ran), "programs-passed": float64(n.Passed),
-		"programs-lasting": float64(n.Lasting), "programs-survived": float64(n.Survived),
+		"programs-lasting": float64(n.Cut), "programs-survived": float64(n.Survived),
 	}, nil
 }

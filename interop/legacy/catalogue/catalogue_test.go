@@ -67,11 +67,11 @@ func TestMissing(t *testing.T) {
 
 func TestOutcome(t *testing.T) {
 	all := []Outcome{
-		{Program: "a", Way: stage.Forward, Works: true, Lasting: true, Survived: true, Runs: 6, Union: 3, Most: 1},
-		{Program: "a", Way: stage.Exec, Works: true, Lasting: true, Why: []string{"while the network broke: reset"}},
+		{Program: "a", Way: stage.Forward, Works: true, Cut: true, Survived: true, Runs: 6, Union: 3, Most: 1},
+		{Program: "a", Way: stage.Exec, Works: true, Cut: true, Why: []string{"while the network broke: reset"}},
 		{Program: "b", Way: stage.TUN, Missing: []string{"b"}},
 	}
-	if n := Count(all); n != (Counts{Ran: 2, Passed: 2, Lasting: 2, Survived: 1}) {
+	if n := Count(all); n != (Counts{Ran: 2, Passed: 2, Cut: 2, Survived: 1}) {
 		t.Errorf("%+v", n)
 	}
 	for i, want := range []string{"6 runs at 3 instances, each at 1, survived", "works\n  while the network broke: reset", "skipped: b missing"} {
@@ -93,5 +93,26 @@ func TestLasting(t *testing.T) {
 		if lead := (&House{seed: &seed{lasts: Lasting(watch)}}).lead(watch); lead <= 0 || lead+stage.Cuts(watch) >= Lasting(watch) {
 			t.Errorf("after %v with %v between changes, %v are left", lead, watch, Lasting(watch))
 		}
+	}
+}
+
+func TestBatches(t *testing.T) {
+	h := &House{servers: servers()}
+	all := All()
+	seen := 0
+	for _, b := range h.batches(all) {
+		single := 0
+		for _, p := range b {
+			seen++
+			if servers()[p.service].single {
+				single++
+			}
+		}
+		if len(b) > atOnce || single > 1 {
+			t.Errorf("%d programs at once, %d of them of one server with room for one", len(b), single)
+		}
+	}
+	if seen != len(all) {
+		t.Errorf("%d of %d programs", seen, len(all))
 	}
 }

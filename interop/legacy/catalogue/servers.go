@@ -23,6 +23,7 @@ type server struct {
 	udp       bool
 	tcp       bool // not said for those that are TCP only
 	instances int
+	single    bool // each instance takes one client at a time
 	needs     []string
 	start     func(ctx context.Context, i *instance) error
 	// handled is how many connections, or requests, an instance has had; nil if
@@ -130,7 +131,7 @@ func servers() map[string]*server {
 		"svc:redis":    {port: 6379, instances: 2, needs: []string{"redis-server", "redis-cli"}, start: startRedis, handled: redisHandled},
 		"svc:memcache": {port: 11211, instances: 2, needs: []string{"memcached"}, start: startMemcached},
 		"svc:db":       {port: 5432, instances: 2, needs: []string{"postgres", "initdb", "setpriv"}, start: startPostgres, handled: postgresHandled},
-		"svc:iperf":    {port: 5201, udp: true, tcp: true, instances: 2, needs: []string{"iperf3"}, start: startIperf},
+		"svc:iperf":    {port: 5201, udp: true, tcp: true, instances: 2, single: true, needs: []string{"iperf3"}, start: startIperf},
 		"svc:ns":       {port: 53, udp: true, tcp: true, instances: 2, needs: []string{"dnsmasq"}, start: startNames},
 		"svc:tftp":     {port: 69, udp: true, instances: 2, needs: []string{"in.tftpd"}, start: startTFTP},
 		"svc:sip":      {port: 5060, udp: true, instances: 2, needs: []string{"sipp"}, start: startSIP("u1")},

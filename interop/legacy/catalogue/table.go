@@ -4,7 +4,6 @@ package catalogue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,9 +20,9 @@ type Outcome struct {
 	// Missing names what this machine lacks; nothing was run then.
 	Missing []string `json:"missing,omitempty"`
 	Works   bool     `json:"works"`
-	// Lasting says that the program is one that goes on for long, and Survived that
-	// it did so while the network was cut below it.
-	Lasting  bool `json:"lasting"`
+	// Cut says that the network was cut below the program, as one that goes on for
+	// long, and Survived that it went on.
+	Cut      bool `json:"cut"`
 	Survived bool `json:"survived"`
 	// Runs of clients of their own reached so many instances in all, and the one
 	// that reached most so many; 0 where that was not counted.
@@ -87,7 +86,7 @@ func Table(ctx context.Context, programs []*Program, o Options) ([]Outcome, erro
 			if ctx.Err() != nil {
 				return all, ctx.Err()
 			}
-			if r.Works && r.Lasting && o.Watch > 0 {
+			if r.Works && p.Lasts() && o.Watch > 0 {
 				lasting = append(lasting, p)
 			} else if o.Say != nil {
 				o.Say(r)
@@ -102,7 +101,7 @@ func Table(ctx context.Context, programs []*Program, o Options) ([]Outcome, erro
 
 // row runs one program by one way, but for what needs a network that breaks.
 func (h *House) row(ctx context.Context, p *Program, way stage.Way, spread int) Outcome {
-	r := Outcome{Program: p.Name, Way: way, Lasting: p.Lasts(), Missing: p.Missing()}
+	r := Outcome{Program: p.Name, Way: way, Missing: p.Missing()}
 	if len(r.Missing) > 0 {
 		return r
 	}
@@ -128,13 +127,15 @@ func (h *House) row(ctx context.Context, p *Program, way stage.Way, spread int) 
 	}
 	union := map[string]bool{}
 	for _, one := range all {
-		r.Runs++
+		if len(one) == 0 {
+			return r // it asks for nothing that is counted
+		}
 		r.Most = max(r.Most, len(one))
 		for name := range one {
 			union[name] = true
 		}
 	}
-	r.Union = len(union)
+	r.Runs, r.Union = len(all), len(union)
 	if r.Most > 1 {
 		return fail(fmt.Errorf("the connections of one run were spread: %v", all))
 	}
@@ -145,17 +146,32 @@ func (h *House) row(ctx context.Context, p *Program, way stage.Way, spread int) 
 // to notice.
 const atOnce = 6
 
+// batches parts programs into those that run at once. A server that has room for one
+// client gets one.
+func (h *House) batches(programs []*Program) (all [][]*Program) {
+	for _, p := range programs {
+		fits := slices.IndexFunc(all, func(b []*Program) bool {
+			return len(b) < atOnce && !(h.servers[p.service].single && slices.ContainsFunc(b, func(o *Program) bool { return o.service == p.service }))
+		})
+		if fits < 0 {
+			all, fits = append(all, nil), len(all)
+		}
+		all[fits] = append(all[fits], p)
+	}
+	return all
+}
+
 // survive runs the programs that last, some at a time, and completes their rows.
 func (h *House) survive(ctx context.Context, rows []Outcome, programs []*Program, way stage.Way, o Options) {
-	for some := range slices.Chunk(programs, atOnce) {
+	for _, some := range h.batches(programs) {
 		errs := h.Survives(ctx, some, way, o.Watch)
 		for i, p := range some {
 			r := &rows[slices.IndexFunc(rows, func(r Outcome) bool { return r.Program == p.Name })]
-			r.Survived = errs[i] == nil
+			r.Cut, r.Survived = true, errs[i] == nil
 			if errs[i] != nil {
 				r.Why = append(r.Why, "while the network broke: "+errs[i].Error())
 			}
-			if o.Say != nil && !errors.Is(ctx.Err(), context.Canceled) {
+			if o.Say != nil && ctx.Err() == nil {
 				o.Say(*r)
 			}
 		}
@@ -163,7 +179,7 @@ func (h *House) survive(ctx context.Context, rows []Outcome, programs []*Program
 }
 
 // Counts sums up what ran, a program by each of its ways.
-type Counts struct{ Ran, Passed, Lasting, Survived int }
+type Counts struct{ Ran, Passed, Cut, Survived int }
 
 // Count sums up outcomes, but for those of programs that are not there.
 func Count(all []Outcome) (n Counts) {
@@ -175,8 +191,8 @@ func Count(all []Outcome) (n Counts) {
 		if o.Works {
 			n.Passed++
 		}
-		if o.Lasting {
-			n.Lasting++
+		if o.Cut {
+			n.Cut++
 		}
 		if o.Survived {
 			n.Survived++

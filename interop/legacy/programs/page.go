@@ -70,7 +70,7 @@ func markdown(all []catalogue.Outcome, now time.Time) string {
 		fmt.Fprintf(&b, " %s |\n", instances)
 	}
 	n := catalogue.Count(all)
-	fmt.Fprintf(&b, "\n%d of %d work, %d of %d survive. %s, %s.\n", n.Passed, n.Ran, n.Survived, n.Lasting, now.UTC().Format("2 January 2006"), machine.Describe())
+	fmt.Fprintf(&b, "\n%d of %d work, %d of %d survive. %s, %s.\n", n.Passed, n.Ran, n.Survived, n.Cut, now.UTC().Format("2 January 2006"), machine.Describe())
 	failed := ""
 	for _, o := range all {
 		for _, why := range o.Why {
@@ -92,7 +92,7 @@ func cell(o catalogue.Outcome) string {
 		return "failed"
 	case o.Survived:
 		return "survives"
-	case o.Lasting:
+	case o.Cut:
 		return "works, does not survive"
 	}
 	return "works"

@@ -13,8 +13,8 @@ import (
 
 func TestMarkdown(t *testing.T) {
 	all := []catalogue.Outcome{
-		{Program: "curl", Way: stage.Forward, Works: true, Lasting: true, Survived: true, Runs: 6, Union: 3, Most: 1},
-		{Program: "curl", Way: stage.TUN, Works: true, Lasting: true, Why: []string{"it\n was reset"}},
+		{Program: "curl", Way: stage.Forward, Works: true, Cut: true, Survived: true, Runs: 6, Union: 3, Most: 1},
+		{Program: "curl", Way: stage.TUN, Works: true, Cut: true, Why: []string{"it\n was reset"}},
 		{Program: "dig", Way: stage.Exec, Works: true},
 		{Program: "tftp", Way: stage.Exec, Missing: []string{"tftp"}},
 	}
