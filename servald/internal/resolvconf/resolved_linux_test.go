@@ -1,6 +1,7 @@
 package resolvconf
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"net/netip"
@@ -120,7 +121,10 @@ func inResolved(t *testing.T) {
 	if err := helper.Start(); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fscanln(out)
+	defer helper.Process.Kill()
+	if said, err := bufio.NewReader(out).ReadString('\n'); said != "ready\n" {
+		t.Fatalf("it does not start: %q, %v", said, err)
+	}
 	if got := find("other.svc.serval."); got != "198.18.0.9" {
 		t.Errorf("set up by another process, it is %s", got)
 	}
