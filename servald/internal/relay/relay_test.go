@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,7 +69,7 @@ func (e *echo) Close() error {
 // and ends when nobody uses it.
 func TestFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		opened, ended := 0, 0
+		opened, ended := 0, atomic.Int32{}
 		var got []string
 		table := &Table[string, string]{
 			Idle: time.Minute,
@@ -81,7 +82,7 @@ func TestFlows(t *testing.T) {
 				return newEcho(), nil
 			},
 			Deliver: func(key string, b []byte, port uint16) { got = append(got, fmt.Sprint(key, " ", string(b), " ", port)) },
-			Ended:   func(string) { ended++ },
+			Ended:   func(string) { ended.Add(1) },
 		}
 		for i := range 40 {
 			table.Send("a", "me", []byte{byte('a' + i)}, uint16(i))
@@ -96,14 +97,14 @@ func TestFlows(t *testing.T) {
 			table.Send("a", "me", []byte("again"), 7)
 			synctest.Wait()
 		}
-		if table.Len() != 1 || opened != 1 || ended != 0 {
-			t.Errorf("%d flows, %d opened, %d ended", table.Len(), opened, ended)
+		if table.Len() != 1 || opened != 1 || ended.Load() != 0 {
+			t.Errorf("%d flows, %d opened, %d ended", table.Len(), opened, ended.Load())
 		}
 		table.Send("none", "me", []byte("lost"), 7)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		if table.Len() != 0 || ended != 2 {
-			t.Errorf("%d flows are left, %d ended", table.Len(), ended)
+		if table.Len() != 0 || ended.Load() != 2 {
+			t.Errorf("%d flows are left, %d ended", table.Len(), ended.Load())
 		}
 		table.Send("a", "me", []byte("anew"), 7)
 		time.Sleep(2 * time.Second)
