@@ -134,9 +134,10 @@ func (s *Stack) configure() error {
 func (s *Stack) Run(ctx context.Context) error {
 	defer s.end(splice.ErrCut)
 	stopped := context.AfterFunc(ctx, func() {
-		s.drain()
+		s.wait(s.cfg.Drain)
 		s.end(splice.ErrCut)
 		s.streams.abort()
+		s.wait(time.Second) // until the resets are out
 		s.link.close()
 	})
 	err := s.link.run()
@@ -153,11 +154,11 @@ func (s *Stack) Run(ctx context.Context) error {
 	return fmt.Errorf("tun: reading the device: %w", err)
 }
 
-// drain waits until no stream is open, for the time of Config.Drain at most.
-func (s *Stack) drain() {
-	end := time.Now().Add(s.cfg.Drain)
-	for s.streams.len() > 0 && time.Now().Before(end) {
-		time.Sleep(10 * time.Millisecond)
+// wait waits until no stream is open or being opened, for some time at most.
+func (s *Stack) wait(most time.Duration) {
+	end := time.Now().Add(most)
+	for s.streams.taken() > 0 && time.Now().Before(end) {
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

@@ -1,6 +1,8 @@
 package tun
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,6 +38,13 @@ func (t *streams) reserve(max int) bool {
 	}
 	t.reserved++
 	return true
+}
+
+// taken is how many places are taken.
+func (t *streams) taken() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reserved
 }
 
 // release gives a place back.
@@ -75,10 +84,9 @@ func (t *streams) remove(st *stream) {
 func (t *streams) abort() {
 	t.mu.Lock()
 	t.closed = true
-	open := t.open
-	t.open = nil
+	open := slices.Collect(maps.Keys(t.open))
 	t.mu.Unlock()
-	for st := range open {
+	for _, st := range open {
 		st.Abort()
 	}
 }
