@@ -95,7 +95,6 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 		return err
 	}
 	defer ln.Close()
-	sections.Recover(ctx, cfg.Logger)
 	g, err := gossip.New(gossip.Config{Identity: cfg.Identity, Bind: cfg.Gossip, Advertise: cfg.Advertise,
 		Seeds: cfg.Seeds, Limits: cfg.Limits, Logger: cfg.Logger})
 	if err != nil {

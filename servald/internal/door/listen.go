@@ -19,17 +19,26 @@ func Listen(ctx context.Context, network, address string) (net.Listener, error) 
 			return nil, err
 		}
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, network, address)
+	ln, err := new(net.ListenConfig).Listen(ctx, network, literal(address))
 	return ln, Explain(address, err)
 }
 
 // ListenUDP listens at an address of this host, for datagrams. Errors say what to do.
 func ListenUDP(ctx context.Context, address string) (*net.UDPConn, error) {
-	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", address)
+	conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", literal(address))
 	if err != nil {
 		return nil, Explain("udp:"+address, err)
 	}
 	return conn.(*net.UDPConn), nil
+}
+
+// literal puts loopback in place of localhost, what needs no asking (RFC 6761, 6.3):
+// the DNS server to ask may be the one that is to listen.
+func literal(address string) string {
+	if host, port, err := net.SplitHostPort(address); err == nil && host == "localhost" {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return address
 }
 
 // Explain adds to the error of listening at an address what to do about it.

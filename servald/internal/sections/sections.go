@@ -14,7 +14,6 @@ import (
 	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/config"
 	"github.com/serval-net/serval/servald/internal/outbound"
-	"github.com/serval-net/serval/servald/internal/resolvconf"
 )
 
 // Env is what sections run in. Node is required.
@@ -44,14 +43,12 @@ type Runner struct {
 }
 
 // New returns a Runner of nothing, and first undoes what one that was killed has left
-// of the host's DNS settings. End it with Stop.
+// on the host. End it with Stop.
 func New(env Env) *Runner {
 	if env.Log == nil {
 		env.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := resolvconf.Recover("", env.Log); err != nil {
-		env.Log.Error("the host's DNS settings are still those that a servald made that was killed", "err", err)
-	}
+	leftovers(context.Background(), env.Log)
 	return &Runner{env: env, out: outbound.New(outbound.Config{Node: env.Node, Log: env.Log}), manager: component.NewManager(env.Log)}
 }
 
