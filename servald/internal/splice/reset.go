@@ -19,6 +19,13 @@ func IsReset(err error) bool {
 	return errors.Is(err, serval.ErrReset) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || isResetByOS(err)
 }
 
+// isLost reports whether an error is that the other end of a connection can no longer be
+// reached, or may no longer be.
+func isLost(err error) bool {
+	return errors.Is(err, serval.ErrTimeout) || errors.Is(err, serval.ErrNotAuthorized) || errors.Is(err, syscall.ETIMEDOUT) ||
+		errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
+}
+
 // isRead reports whether it was a read that failed: the innermost operation counts,
 // since a copy wraps the errors of both sides.
 func isRead(err error) bool {

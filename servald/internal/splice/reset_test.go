@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
@@ -66,6 +67,35 @@ func TestJoinPassesResetsOn(t *testing.T) {
 				t.Errorf("the joint ended with %v", err)
 			}
 		}
+	}
+}
+
+// vanishing is a connection to a service that falls silent.
+type vanishing struct {
+	resettable
+	gone chan struct{}
+}
+
+func (v vanishing) Read(b []byte) (int, error) {
+	<-v.gone
+	return 0, &serval.OpError{Op: "read", Service: "svc:web", Err: serval.ErrTimeout}
+}
+
+// TestSilenceIsAReset: whose service is given up finds that its connection is reset: what
+// came before is not all.
+func TestSilenceIsAReset(t *testing.T) {
+	client, a := conntest.TCP(t)
+	b, _ := conntest.TCP(t)
+	v := vanishing{resettable{b}, make(chan struct{})}
+	joined := make(chan error, 1)
+	go func() { _, _, err := Join(t.Context(), a, v); joined <- err }()
+	close(v.gone)
+	client.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if err := <-joined; !errors.Is(err, serval.ErrTimeout) {
+		t.Errorf("the joint ended with %v", err)
 	}
 }
 

@@ -28,7 +28,8 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // It returns the bytes that went each way and the first failure; it ends early with
 // the cause of ctx when that is done.
 //
-// A reset of one is passed on to the other by [Abort], after what had come before it.
+// A reset of one is passed on to the other by [Abort], after what had come before it,
+// and so is that it can no longer be reached.
 func Join(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
 	j := joint{a: a, b: b}
 	defer j.close()
@@ -87,7 +88,7 @@ func (j *joint) pump(dst, src net.Conn) int64 {
 	j.fail.Do(func() {
 		j.err = err
 		switch {
-		case !IsReset(err):
+		case !IsReset(err) && !isLost(err):
 			j.timer = time.AfterFunc(linger, j.close)
 		case isRead(err): // src is gone altogether
 			j.resets.Go(func() { abortDelivered(dst); src.Close() })
