@@ -15,10 +15,12 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/splice"
 )
 
 // Defaults of Server.
@@ -58,6 +60,7 @@ type Server struct {
 	users map[string][sha256.Size]byte
 	ln    net.Listener
 	wg    sync.WaitGroup // of connections and requests
+	cut   atomic.Bool    // what is closed from now on is reset
 }
 
 // Serve serves ln until ctx is done, then closes it, gives requests and tunnels the
@@ -70,12 +73,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return err
 	}
 	s.init(ln)
-	conns, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	h2 := new(http.Protocols)
-	h2.SetHTTP1(true)
+	// What is cut short is reset, so that nobody takes it for whole.
+	conns, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	h1 := new(http.Protocols)
+	h1.SetHTTP1(true)
 	srv := &http.Server{
-		Handler: http.HandlerFunc(s.serve), Protocols: h2, MaxHeaderBytes: maxHeader,
+		Handler: http.HandlerFunc(s.serve), Protocols: h1, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: s.Header, IdleTimeout: s.Idle,
 		BaseContext: func(net.Listener) context.Context { return conns },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
@@ -100,7 +104,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		cancel()
 		<-served
 	}
-	end()
+	s.cut.Store(true)
+	end(splice.ErrCut)
 	srv.Close()
 	s.wg.Wait()
 	return err

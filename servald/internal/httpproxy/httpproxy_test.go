@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -329,7 +330,8 @@ func TestServiceFails(t *testing.T) {
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	client := through(start(t, c, &Server{}), nil)
+	at := start(t, c, &Server{})
+	client := through(at, nil)
 	resp, err := client.Get("http://web.svc.serval/")
 	if err != nil {
 		t.Fatal(err)
@@ -337,6 +339,17 @@ func TestServiceFails(t *testing.T) {
 	defer resp.Body.Close()
 	if b, err := io.ReadAll(resp.Body); err == nil {
 		t.Errorf("the answer ended as if it were whole, after %q", b)
+	}
+	// HTTP/1.0 ends an answer by ending the connection.
+	conn, err := net.Dial("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(conn, "GET http://web.svc.serval/ HTTP/1.0\r\n\r\n")
+	if b, err := io.ReadAll(conn); err == nil {
+		t.Errorf("the answer to HTTP/1.0 ended as if it were whole, after %q", b)
 	}
 }
 
@@ -367,8 +380,8 @@ func TestDrain(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	if _, err := io.ReadAll(conn); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the tunnel goes on")
+	if _, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the tunnel was not cut: %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/splice"
 )
 
 // request passes a plain request on (RFC 9110, section 7.6).
@@ -24,6 +25,13 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, v *visitor, c o
 		Rewrite:      rewrite,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) { s.failDial(w, err) },
 	}
+	defer func() {
+		if broken := recover(); broken != nil {
+			// The answer broke off: some would take its end for that of the whole.
+			splice.Abort(v.Conn)
+			panic(broken)
+		}
+	}()
 	p.ServeHTTP(w, r)
 }
 

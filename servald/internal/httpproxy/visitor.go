@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/serval-net/serval/servald/internal/outbound"
@@ -22,6 +23,7 @@ type visitor struct {
 	client outbound.Client
 	leave  func()
 	once   sync.Once
+	cut    *atomic.Bool
 
 	transport http.Transport
 }
@@ -36,7 +38,12 @@ func (v *visitor) CloseWrite() error {
 
 // Close implements net.Conn.
 func (v *visitor) Close() error {
-	err := v.Conn.Close()
+	var err error
+	if v.cut.Load() {
+		splice.Abort(v.Conn)
+	} else {
+		err = v.Conn.Close()
+	}
 	v.once.Do(func() {
 		v.transport.CloseIdleConnections()
 		v.leave()
@@ -69,7 +76,7 @@ func (l listener) Accept() (net.Conn, error) {
 
 func (s *Server) visit(conn net.Conn, c outbound.Client, leave func()) *visitor {
 	s.wg.Add(1)
-	v := &visitor{Conn: conn, client: c, leave: func() { leave(); s.wg.Done() }}
+	v := &visitor{Conn: conn, client: c, leave: func() { leave(); s.wg.Done() }, cut: &s.cut}
 	h1 := new(http.Protocols)
 	h1.SetHTTP1(true)
 	v.transport = http.Transport{

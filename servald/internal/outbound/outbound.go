@@ -170,8 +170,13 @@ func (c *conn) Abort() error {
 func (o *Outbound) dial(ctx context.Context, c Client, network, service string, port uint16) (*conn, error) {
 	cfg := o.config()
 	began := time.Now()
-	opened, pinned, err := o.dialAs(ctx, cfg, c, network, service, port)
-	log := cfg.Log.With("via", c.Via, "client", c.Addr, "service", service)
+	name, err := sal.ParseName(service)
+	if err != nil {
+		cfg.Log.Info("not connected", "via", c.Via, "client", c.Addr, "err", err)
+		return nil, err
+	}
+	opened, pinned, err := o.dialAs(ctx, cfg, c, network, name, port)
+	log := cfg.Log.With("via", c.Via, "client", c.Addr, "service", name)
 	if err != nil {
 		log.Info("not connected", "err", err)
 		return nil, err
@@ -180,11 +185,7 @@ func (o *Outbound) dial(ctx context.Context, c Client, network, service string, 
 	return opened, nil
 }
 
-func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network, service string, port uint16) (_ *conn, pinned bool, err error) {
-	name, err := sal.ParseName(service)
-	if err != nil {
-		return nil, false, err
-	}
+func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network string, name sal.Name, port uint16) (_ *conn, pinned bool, err error) {
 	rule, ok := cfg.rule(name, c)
 	if !ok || rule.Deny {
 		return nil, false, denied(name)
