@@ -114,8 +114,16 @@ func listenTo(server netip.Addr) (*net.UDPConn, error) {
 	if local.Is4() {
 		network = "udp4"
 	}
-	return net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
+	socket, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
+	if err == nil {
+		socket.SetReadBuffer(socketBuffer) // or as much as the kernel allows
+	}
+	return socket, err
 }
+
+// socketBuffer is what may wait of a server's answers, enough for 10 ms of a gigabit:
+// servers send in bursts.
+const socketBuffer = 1 << 20
 
 // relay is one client's datagrams on their way.
 type relay struct {
