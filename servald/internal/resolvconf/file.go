@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // backupOf is where the file that was there is kept. It is the very file, with its
@@ -21,17 +22,23 @@ func backupOf(path string) string { return path + ".before-servald" }
 // file is the way by resolv.conf.
 type file struct {
 	cfg  Config
-	made []byte   // what we have written; nil if we have not
-	held *os.File // that, locked
-	seen *[]byte  // something else that was there when it was last looked at
+	made []byte  // what we have written; nil if we have not
+	held claim   // while it is made
+	seen *[]byte // something else that was there when it was last looked at
 }
 
-func (f *file) set(context.Context) ([]string, error) {
+func (f *file) set(ctx context.Context) ([]string, error) {
 	if f.cfg.Server.Port() != 53 {
 		return nil, fmt.Errorf("resolv.conf: programs ask at port 53 only, and the DNS server listens at %v; let it listen at %v", f.cfg.Server, netip.AddrPortFrom(f.cfg.Server.Addr(), 53))
 	}
-	if alive(f.cfg.Path) {
+	held, ok := claimFor(ctx, f.cfg.Path, time.Second)
+	if !ok {
 		return nil, fmt.Errorf("%s is set up by another servald that runs: stop that, or set resolv_conf = \"off\" for this one", f.cfg.Path)
+	}
+	f.held = held
+	// What a kill has left, what somebody has edited, or a kept file that is outdated.
+	if err := recoverFile(f.cfg.Path, f.cfg.Logger); err != nil {
+		return nil, err
 	}
 	before, err := read(f.cfg.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -46,10 +53,7 @@ func (f *file) set(context.Context) ([]string, error) {
 		return nil, errors.Join(advise(f.cfg, err), remove(backup))
 	}
 	f.made = made
-	if held, err := os.Open(f.cfg.Path); err == nil {
-		f.held = held
-		lock(held)
-	}
+	f.held.add(f.cfg.Path)
 	return f.servers(before), nil
 }
 
@@ -96,41 +100,18 @@ func (f *file) check(ctx context.Context) (again bool, servers []string, err err
 		return false, nil, nil
 	}
 	f.made, f.seen = nil, nil
-	f.release()
-	if made, _ := isOurs(now); made {
-		// Somebody has edited our file. That is undone; what he wrote is kept.
-		if err := Recover(f.cfg.Path, f.cfg.Logger); err != nil {
-			return false, nil, err
-		}
-	} else if err := remove(backupOf(f.cfg.Path)); err != nil {
-		return false, nil, err // what is there now is what to put back
-	}
+	f.held.release()
 	servers, err = f.set(ctx)
 	return err == nil, servers, err
 }
 
-func (f *file) release() {
-	if f.held != nil {
-		f.held.Close()
-		f.held = nil
-	}
-}
-
 func (f *file) restore() error {
-	f.release()
-	return Recover(f.cfg.Path, f.cfg.Logger)
-}
-
-// alive reports whether a servald that runs has made the file.
-func alive(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
+	defer f.held.release()
+	if f.made == nil {
+		return nil // nothing was set, or what was is put right
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile))
-	made, _ := isOurs(b)
-	return err == nil && made && !lock(f)
+	f.made = nil
+	return recoverFile(f.cfg.Path, f.cfg.Logger)
 }
 
 // Recover puts back what a servald that was killed has left in resolv.conf at path;
@@ -144,9 +125,11 @@ func Recover(path string, log *slog.Logger) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if alive(path) {
+	held, ok := claimNow(path)
+	if !ok {
 		return nil
 	}
+	defer held.release()
 	return recoverFile(path, log)
 }
 

@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +70,46 @@ func TestKill(t *testing.T) {
 		onlyFile(t, path)
 	}
 	t.Log("killed while it was ours:", states)
+}
+
+// Servalds that start and stop at the same time: at most one sets up at a time, and in
+// the end all is as it was.
+func TestRace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	write(t, path, before)
+	var all sync.WaitGroup
+	var made atomic.Int32
+	for range 4 {
+		all.Go(func() {
+			for range 30 {
+				if err := Recover(path, nil); err != nil {
+					t.Error(err)
+				}
+				s, err := Set(t.Context(), Config{Mode: File, Server: us, Path: path, Every: time.Hour}, nil)
+				if err != nil {
+					if !strings.Contains(err.Error(), "another servald that runs") {
+						t.Error(err)
+					}
+					continue
+				}
+				made.Add(1)
+				if list := s.Servers(); len(list) != 3 {
+					t.Errorf("the servers from before are %v", list)
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if content1(t, path) != before {
+		t.Errorf("it is %q", content1(t, path))
+	}
+	onlyFile(t, path)
+	if made.Load() == 0 {
+		t.Error("nobody ever sets up")
+	}
 }
 
 // mounts lets the test make mounts that nobody else sees.
