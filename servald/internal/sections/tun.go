@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/config"
@@ -12,9 +11,6 @@ import (
 	"github.com/serval-net/serval/servald/internal/tun"
 	"github.com/serval-net/serval/servald/internal/virtual"
 )
-
-// forever is longer than any connection lasts.
-const forever = 10 * 365 * 24 * time.Hour
 
 // tun makes the interface that leads to virtual addresses.
 func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, error) {
@@ -33,14 +29,8 @@ func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, erro
 	}
 	h := &virtual.Handler{Names: pool, Services: r.out, DNS: server, Client: outbound.Client{Via: "tun"}}
 	// Connections need the device: it goes when the last has ended, or with ctx.
-	stop := context.AfterFunc(ctx, func() { dev.Close() })
 	return component.Go(nil, func(closed context.Context) error {
-		defer stop()
-		err := tun.Run(closed, dev, h, tun.Config{MaxStreams: s.Max, Drain: forever, Log: r.env.Log})
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return tun.Run(closed, dev, h, tun.Config{MaxStreams: s.Max, End: ctx, Log: r.env.Log})
 	}), nil
 }
 

@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -36,6 +37,9 @@ type Config struct {
 
 	// Drain is how long open streams may go on after Run was told to stop: none.
 	Drain time.Duration
+
+	// End, if not nil, is what ends open streams when it is done, instead of Drain.
+	End context.Context
 
 	// Log gets a line for what fails unexpectedly; nil is slog.Default().
 	Log *slog.Logger

@@ -134,7 +134,7 @@ func (s *Stack) configure() error {
 func (s *Stack) Run(ctx context.Context) error {
 	defer s.end(splice.ErrCut)
 	stopped := context.AfterFunc(ctx, func() {
-		s.wait(s.cfg.Drain)
+		s.drain()
 		s.end(splice.ErrCut)
 		s.streams.abort()
 		s.wait(time.Second) // until the resets are out
@@ -159,6 +159,17 @@ func (s *Stack) wait(most time.Duration) {
 	end := time.Now().Add(most)
 	for s.streams.taken() > 0 && time.Now().Before(end) {
 		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// drain lets open streams go on for as long as they may.
+func (s *Stack) drain() {
+	if s.cfg.End == nil {
+		s.wait(s.cfg.Drain)
+		return
+	}
+	for s.streams.taken() > 0 && s.cfg.End.Err() == nil {
+		s.wait(50 * time.Millisecond)
 	}
 }
 
