@@ -239,7 +239,7 @@ func (f *Forward) check() error {
 	case f.Max < 0:
 		return errors.New("max must not be less than 0")
 	}
-	return nil
+	return checkRanges(f.Clients)
 }
 
 func (c *Capture) check() error {

@@ -79,7 +79,7 @@ ports = [80]
 // Errors say where they are, what is wrong, and what to write.
 func TestErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"[[forward]]\nlisten = \"localhost:1\"\nnmae = \"svc:web\"", `test.toml:3:1: [forward] has no "nmae" (is "name" meant?). It takes listen, name, port, max, timeout.`},
+		{"[[forward]]\nlisten = \"localhost:1\"\nnmae = \"svc:web\"", `test.toml:3:1: [forward] has no "nmae" (is "name" meant?). It takes listen, name, port, max, timeout, clients, udp_idle.`},
 		{"[sokcs5]\n", `test.toml:1:2: a configuration has no "sokcs5" (is "socks5" meant?). It takes node, gossip,`},
 		{"[tun]\nmtu = 1500\n[tun.more]\nx = 1", `[tun] has no "more"`},
 		{"x = 1\n[y]\n", `test.toml:2`},

@@ -53,7 +53,10 @@ type SOCKS5 struct {
 	Clients []netip.Prefix    `toml:"clients"` // addresses that clients may have; none is all
 	Foreign outbound.Foreign  `toml:"foreign"` // other destinations than services
 	Max     int               `toml:"max"`     // 16384
-	UDPIdle Duration          `toml:"udp_idle"`
+	// Handshake is how long a client may take to say what it wants; 10 s.
+	Handshake Duration `toml:"handshake"`
+	UDPMax    int      `toml:"udp_max"` // clients that have UDP; 1024
+	UDPIdle   Duration `toml:"udp_idle"`
 }
 
 // HTTPProxy is a proxy for browsers, and for what reads $http_proxy.
@@ -63,6 +66,9 @@ type HTTPProxy struct {
 	Clients []netip.Prefix    `toml:"clients"`
 	Foreign outbound.Foreign  `toml:"foreign"`
 	Max     int               `toml:"max"`
+	// Handshake is how long a client may take for the head of a request; 10 s.
+	Handshake Duration `toml:"handshake"`
+	Idle      Duration `toml:"idle"` // between requests; 2 min
 }
 
 // Expose puts a server that knows nothing of Serval behind a name. The keys are
@@ -101,6 +107,9 @@ type Forward struct {
 	Port    uint16   `toml:"port"` // to ask for; 0 for none
 	Max     int      `toml:"max"`
 	Timeout Duration `toml:"timeout"`
+	// Clients are the addresses that clients may have; none is all.
+	Clients []netip.Prefix `toml:"clients"`
+	UDPIdle Duration       `toml:"udp_idle"`
 }
 
 // Capture takes connections off the host's, or its clients', traffic by rules of the

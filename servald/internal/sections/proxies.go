@@ -27,13 +27,13 @@ func (r *Runner) destinations(foreign outbound.Foreign) *outbound.Destinations {
 // socks5 is a SOCKS5 proxy at one address.
 func (r *Runner) socks5(ctx context.Context, at config.Listen, s config.SOCKS5) (component.Running, error) {
 	return r.proxy(ctx, at, &socks.Server{Destinations: r.destinations(s.Foreign), Users: s.Users, Clients: s.Clients,
-		Max: s.Max, UDPIdle: s.UDPIdle.Duration, End: ctx, Log: r.env.Log})
+		Max: s.Max, Handshake: s.Handshake.Duration, Associations: s.UDPMax, UDPIdle: s.UDPIdle.Duration, End: ctx, Log: r.env.Log})
 }
 
 // httpProxy is an HTTP proxy at one address.
 func (r *Runner) httpProxy(ctx context.Context, at config.Listen, s config.HTTPProxy) (component.Running, error) {
 	return r.proxy(ctx, at, &httpproxy.Server{Destinations: r.destinations(s.Foreign), Users: s.Users, Clients: s.Clients,
-		Max: s.Max, End: ctx, Log: r.env.Log})
+		Max: s.Max, Header: s.Handshake.Duration, Idle: s.Idle.Duration, End: ctx, Log: r.env.Log})
 }
 
 // proxy listens at an address for a server.
