@@ -1,6 +1,7 @@
 package tun
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/serval-net/serval/internal/netstack"
@@ -175,6 +177,37 @@ func (st *stream) finish(reset bool) error {
 	st.readable.wake()
 	st.writable.wake()
 	return nil
+}
+
+// resize lets TCP hold size bytes in each direction.
+func (st *stream) resize(size int) {
+	st.tcp.SocketOptions().SetReceiveBufferSize(int64(2*size), true)
+	st.tcp.SocketOptions().SetSendBufferSize(int64(size), true)
+}
+
+// orphanTime is how long a program may take to read what was sent before Close.
+const orphanTime = time.Minute
+
+// delivered waits until the program has what was sent before Close, and resets the
+// connection if that takes too long.
+func (st *stream) delivered(ctx context.Context) {
+	for pause, end := 5*time.Millisecond, time.Now().Add(orphanTime); ; pause *= 2 {
+		switch tcp.EndpointState(st.tcp.State()) {
+		case tcp.StateEstablished, tcp.StateFinWait1, tcp.StateCloseWait, tcp.StateLastAck, tcp.StateClosing:
+		default:
+			return
+		}
+		if ctx.Err() != nil || time.Now().After(end) {
+			st.tcp.Abort()
+			return
+		}
+		timer := time.NewTimer(min(pause, time.Second))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
 }
 
 // LocalAddr returns the address that the program connected to.

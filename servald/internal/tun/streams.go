@@ -2,6 +2,7 @@ package tun
 
 import (
 	"maps"
+	"math/bits"
 	"slices"
 	"sync"
 	"time"
@@ -16,17 +17,15 @@ const minBuffer = 32 << 10
 // TUN nothing comes late, and clients use their ports again.
 var timeWait = tcpip.TCPTimeWaitTimeoutOption(time.Second)
 
-// bufferSize is how many bytes one more connection may hold in each direction.
-func (s *Stack) bufferSize() int {
-	return min(max(s.cfg.Memory/(4*max(s.streams.len(), 1)), minBuffer), s.cfg.MaxBuffer)
-}
-
 // streams is the set of connections that are open.
 type streams struct {
 	mu       sync.Mutex
 	open     map[*stream]struct{}
 	reserved int // places taken, also by those that will be open
 	closed   bool
+
+	resizing sync.Mutex // held while buffers are made larger or smaller
+	size     int        // of each buffer; under resizing
 }
 
 // reserve takes a place, and returns false if all max are taken.
@@ -62,15 +61,19 @@ func (t *streams) len() int {
 
 // add returns false if no more streams are wanted.
 func (t *streams) add(st *stream) bool {
+	t.resizing.Lock()
+	defer t.resizing.Unlock()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.closed {
+		t.mu.Unlock()
 		return false
 	}
 	if t.open == nil {
 		t.open = make(map[*stream]struct{})
 	}
 	t.open[st] = struct{}{}
+	t.mu.Unlock()
+	st.resize(t.size)
 	return true
 }
 
@@ -78,6 +81,29 @@ func (t *streams) remove(st *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.open, st)
+}
+
+// share lets each stream hold its share of memory, at most max bytes in each direction.
+// What they may hold is changed in large steps only.
+func (t *streams) share(memory, max int) {
+	t.resizing.Lock()
+	defer t.resizing.Unlock()
+	t.mu.Lock()
+	// One half is for each direction. What is received may be twice as much: half of it
+	// is what TCP keeps back for its own use.
+	want := min(memory/(4*(len(t.open)+1)), max)
+	if want = 1 << (bits.Len(uint(want)) - 1); want < minBuffer {
+		want = minBuffer
+	}
+	var open []*stream
+	if want != t.size {
+		open = slices.Collect(maps.Keys(t.open))
+	}
+	t.size = want
+	t.mu.Unlock()
+	for _, st := range open {
+		st.resize(want)
+	}
 }
 
 // abort resets all streams and lets no more be added.

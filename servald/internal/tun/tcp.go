@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -82,13 +83,21 @@ func (s *Stack) serveSYN(r *tcp.ForwarderRequest) {
 	if _, _, err := splice.Join(s.ctx, st, conn); err != nil && s.ctx.Err() == nil {
 		s.log.Debug("connection failed", "from", source(id), "to", destination(id), "err", err)
 	}
+	st.delivered(s.ctx)
 	s.streams.remove(st)
+	s.share()
 }
+
+func (s *Stack) share() { s.streams.share(s.cfg.Memory, s.cfg.MaxBuffer) }
 
 // openContext is the context for one call of the handler.
 func (s *Stack) openContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(s.ctx, s.cfg.OpenTimeout)
 }
+
+// keepAlive is after how long a client that is silent is asked whether it still is there:
+// one on another host may have gone without a word.
+const keepAlive = 10 * time.Minute
 
 // errFull is why a connection is refused when there are too many.
 var errFull = fmt.Errorf("too many connections are open; raise max_streams")
@@ -110,14 +119,15 @@ func (s *Stack) accept(r *tcp.ForwarderRequest) (*stream, error) {
 		return nil, fmt.Errorf("answering the SYN: %v", err)
 	}
 	st.tcp = ep
+	s.share()
 	if !s.streams.add(st) {
 		st.Abort()
 		return nil, errFull
 	}
-	size := s.bufferSize()
-	ep.SocketOptions().SetReceiveBufferSize(int64(2*size), true)
-	ep.SocketOptions().SetSendBufferSize(int64(size), true)
-	ep.SocketOptions().SetKeepAlive(true)
 	ep.SocketOptions().SetDelayOption(false)
+	ep.SocketOptions().SetKeepAlive(true)
+	idle, interval := tcpip.KeepaliveIdleOption(keepAlive), tcpip.KeepaliveIntervalOption(keepAlive/10)
+	ep.SetSockOpt(&idle)
+	ep.SetSockOpt(&interval)
 	return st, nil
 }
