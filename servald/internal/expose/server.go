@@ -106,7 +106,13 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.ln = ln
+	late := s.current.Load()
 	s.mu.Unlock()
+	if late != p { // there was an update meanwhile
+		if err := ln.Update(ctx, late.apply); err != nil {
+			s.Log.Warn("the registrar does not know yet", "err", err)
+		}
+	}
 	s.set(Serving, nil)
 	if s.Ready != nil {
 		s.Ready(ln.Addr())
@@ -188,9 +194,12 @@ func (s *Server) Update(ctx context.Context, c Config) error {
 	if ln == nil {
 		return nil
 	}
-	return ln.Update(ctx, func(lc *serval.ListenConfig) {
-		lc.Weight, lc.Priority, lc.Balance, lc.Keys = p.listen.Weight, p.listen.Priority, p.listen.Balance, p.listen.Keys
-	})
+	return ln.Update(ctx, p.apply)
+}
+
+// apply changes what is registered to what p says.
+func (p *plan) apply(lc *serval.ListenConfig) {
+	lc.Weight, lc.Priority, lc.Balance, lc.Keys = p.listen.Weight, p.listen.Priority, p.listen.Balance, p.listen.Keys
 }
 
 // network is what is registered, as serval.ListenConfig has it.
