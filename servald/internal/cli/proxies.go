@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -23,11 +24,13 @@ type proxyOptions struct {
 	clientFlags
 	foreign   outbound.Foreign
 	usersFile string
+	handshake time.Duration
 }
 
 func (o *proxyOptions) add(flags *pflag.FlagSet) {
 	o.clientFlags.add(flags)
 	flags.TextVar(&o.foreign, "foreign", outbound.ForeignNone, "destinations besides services: none, public (what has a public address) or any")
+	flags.DurationVar(&o.handshake, "handshake", socks.DefaultHandshake, "how long a client may take to say what it wants")
 	flags.StringVar(&o.usersFile, "users", "", "`file` of who may use the proxy: NAME:PASSWORD on each line (default everybody)")
 }
 
@@ -93,7 +96,7 @@ UDP. Programs must leave names to the proxy, which curl calls socks5h.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runProxy(cmd.Context(), &o, append(args, "localhost:1080")[0], "SOCKS5 proxy at %s",
 				func(o *proxyOptions, d *outbound.Destinations, p proxyParts) server {
-					return &socks.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, UDPIdle: o.udpIdle, Log: a.logger()}
+					return &socks.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, Handshake: o.handshake, UDPIdle: o.udpIdle, Log: a.logger()}
 				})
 		},
 	}
@@ -120,7 +123,7 @@ only, at http://ADDRESS/proxy.pac.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runProxy(cmd.Context(), &o, append(args, "localhost:3128")[0], "HTTP proxy at %s",
 				func(o *proxyOptions, d *outbound.Destinations, p proxyParts) server {
-					return &httpproxy.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, Log: a.logger()}
+					return &httpproxy.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, Header: o.handshake, Log: a.logger()}
 				})
 		},
 	}
