@@ -46,9 +46,9 @@ func Open(name string, addrs []netip.Prefix, mtu int) (Device, error) {
 func explain(name string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
-		return fmt.Errorf("tun: this system has no /dev/net/tun (%w): load the tun module, or use `servald socks` or `servald forward`", err)
+		return fmt.Errorf("tun: this system has no /dev/net/tun (%w): load the tun module, or use `servald socks5` or `servald forward`", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("tun: making a TUN device needs root or CAP_NET_ADMIN (%w): use `servald exec`, `servald socks` or `servald forward` without", err)
+		return fmt.Errorf("tun: making a TUN device needs root or CAP_NET_ADMIN (%w): use `servald exec`, `servald socks5` or `servald forward` without", err)
 	case errors.Is(err, unix.EBUSY):
 		return fmt.Errorf("tun: the device %s is in use (%w): is another servald running? choose another name", name, err)
 	}
