@@ -21,7 +21,7 @@ type Config struct {
 	Log     *slog.Logger
 }
 
-var errUnsupported = &Error{CodeFailed, fmt.Errorf("servald exec needs network namespaces, which only Linux has (%w): use `servald socks` or `servald forward`", errors.ErrUnsupported)}
+var errUnsupported = &Error{CodeFailed, fmt.Errorf("servald exec needs network namespaces, which only Linux has (%w): use `servald socks5` or `servald forward`", errors.ErrUnsupported)}
 
 // Front is only there on Linux.
 func Front([]string, func(fd int) []string) (int, error) { return 0, errUnsupported }

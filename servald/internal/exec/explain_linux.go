@@ -27,5 +27,5 @@ func explainWith(err error, read func(string) ([]byte, error)) error {
 			break
 		}
 	}
-	return fmt.Errorf("this system does not let this user make namespaces (%w; %s): run servald exec as root, or let root allow it (%s), or use `servald socks` or `servald forward`, which need no privileges", err, why, cure)
+	return fmt.Errorf("this system does not let this user make namespaces (%w; %s): run servald exec as root, or let root allow it (%s), or use `servald socks5` or `servald forward`, which need no privileges", err, why, cure)
 }

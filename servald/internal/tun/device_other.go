@@ -11,7 +11,7 @@ import (
 
 // Open is only there on Linux.
 func Open(name string, addrs []netip.Prefix, mtu int) (Device, error) {
-	return nil, fmt.Errorf("tun: %w on this system; use `servald socks` or `servald forward` instead", errors.ErrUnsupported)
+	return nil, fmt.Errorf("tun: %w on this system; use `servald socks5` or `servald forward` instead", errors.ErrUnsupported)
 }
 
 // FromFile is only there on Linux: elsewhere the device's Read fails.
