@@ -10,6 +10,7 @@ import (
 
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/expose"
+	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/splice"
 )
 
@@ -72,6 +73,7 @@ when the name is registered.`,
 			if err := c.Validate(); err != nil {
 				return usageError{err}
 			}
+			a.window = outbound.Window
 			return a.withNode(cmd.Context(), func(n node) error {
 				s := &expose.Server{Node: n, Config: c, Note: a.note, Log: a.logger(), Output: a.errWriter()}
 				s.Ready = func(addr net.Addr) {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,7 @@ func TestServeKinds(t *testing.T) {
 	known := r.cluster()
 	tcp := conntest.Listen(t)
 	go echo(tcp)
+	port := tcp.Addr().(*net.TCPAddr).Port
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +67,7 @@ func TestServeKinds(t *testing.T) {
 	if out, _, _ := r.run("", "__complete", "serve", "svc:a", "--proxy-address", ""); !strings.HasPrefix(out, "underlay\nvirtual\n") {
 		t.Errorf("completion: %q", out)
 	}
-	if line := r.start("serve", "svc:host", "--to", "127.0.0.1"); !strings.Contains(line, "with 127.0.0.1") {
+	if line := r.start("serve", "svc:host", "--to", "127.0.0.1", "--ports", strconv.Itoa(port)); !strings.Contains(line, "with 127.0.0.1") {
 		t.Errorf("serve says %q", line)
 	}
 	r.start("serve", "svc:udp", "--to", "udp:"+udp.LocalAddr().String())
@@ -92,7 +94,7 @@ func TestServeKinds(t *testing.T) {
 		c.SetDeadline(time.Now().Add(20 * time.Second))
 		return c
 	}
-	c := dial("tcp", "svc:host", tcp.Addr().(*net.TCPAddr).Port)
+	c := dial("tcp", "svc:host", port)
 	defer c.Close()
 	io.WriteString(c, "hello")
 	got := make([]byte, 5)

@@ -88,6 +88,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.start(p)
+	if p.target.AnyPort() && len(p.ports) == 0 {
+		s.Log.Warn("whoever may dial the service reaches every port of the host; say which they may", "host", p.target.Host)
+	}
 	defer s.demand.close()
 	var wg sync.WaitGroup
 	defer wg.Wait()
