@@ -50,7 +50,7 @@ func (s *Server) datagrams(ctx context.Context, p *plan, caller Caller, conn Ses
 		return err
 	}
 	defer socket.Close()
-	r := &relay{conn: conn, socket: socket, server: server, plan: p, caller: caller,
+	r := &relay{began: time.Now(), conn: conn, socket: socket, server: server, plan: p, caller: caller,
 		ports: portMap{fixed: p.target.Port, allowed: p.ports, spoken: caller.Port != 0}}
 	return r.run(ctx)
 }
@@ -139,7 +139,8 @@ type relay struct {
 	header []byte // of the PROXY protocol, for headerPort
 	of     uint16
 
-	used    atomic.Int64 // when something came or went, Unix time in ns
+	began   time.Time
+	used    atomic.Int64 // how long after began something came or went: no matter for clocks
 	failure atomic.Pointer[error]
 }
 
@@ -149,13 +150,12 @@ func (r *relay) run(ctx context.Context) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { r.conn.Close(); r.socket.Close() })
 	defer stop()
-	r.touch()
 	var timer *time.Timer
 	var timing sync.Mutex
 	expire := func() {
 		timing.Lock()
 		defer timing.Unlock()
-		if left := r.plan.UDPIdle - time.Since(time.Unix(0, r.used.Load())); left > 0 {
+		if left := r.plan.UDPIdle - time.Since(r.began) + time.Duration(r.used.Load()); left > 0 {
 			timer.Reset(left)
 			return
 		}
@@ -177,7 +177,7 @@ func (r *relay) run(ctx context.Context) error {
 	return nil
 }
 
-func (r *relay) touch() { r.used.Store(time.Now().UnixNano()) }
+func (r *relay) touch() { r.used.Store(int64(time.Since(r.began))) }
 
 // fail keeps the first reason why the relay cannot go on.
 func (r *relay) fail(err error) { r.failure.CompareAndSwap(nil, &err) }

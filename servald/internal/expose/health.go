@@ -96,7 +96,7 @@ func (s *Server) follow(ctx context.Context) {
 // open. Where there is no room it is at least 1, so that diallers go elsewhere.
 func (s *Server) load() float64 {
 	full := s.proxy.Load()
-	if time.Now().UnixNano() < s.starved.Load() {
+	if at := s.starved.Load(); at != nil && time.Since(*at) < starvation {
 		full = max(full, 1)
 	}
 	if s.current.Load().load == nil || full >= 1 {
@@ -112,6 +112,7 @@ const starvation = time.Second
 // are no descriptors, they shall go to other instances.
 func (s *Server) noteFailure(err error) {
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
-		s.starved.Store(time.Now().Add(starvation).UnixNano())
+		now := time.Now()
+		s.starved.Store(&now)
 	}
 }

@@ -44,7 +44,7 @@ type Server struct {
 	counts  counts
 	clients perClient
 	demand  demand
-	starved atomic.Int64 // until when, Unix time in ns: this process has no descriptors left
+	starved atomic.Pointer[time.Time] // when this process had no descriptors left
 
 	mu      sync.Mutex
 	ln      Listener
