@@ -447,6 +447,44 @@ func TestCrowded(t *testing.T) {
 	}
 }
 
+// TestSlowReader: a client that does not read makes the service wait; what is under way
+// by then is bounded, and it harms nobody else.
+func TestSlowReader(t *testing.T) {
+	const bound = 32 << 20
+	c := nodetest.New(t)
+	c.Echo("svc:echo")
+	sent := make(chan int, 1)
+	c.Serve(c.Node(), "svc:flood", func(conn net.Conn) {
+		b, total := make([]byte, 64<<10), 0
+		for total < 2*bound {
+			conn.SetWriteDeadline(time.Now().Add(2 * time.Second))
+			n, err := conn.Write(b)
+			if total += n; err != nil {
+				break
+			}
+		}
+		sent <- total
+	})
+	at := start(t, c, &Server{})
+	d, _ := proxy.SOCKS5("tcp", at, nil, nil)
+	slow, err := d.Dial("tcp", "flood.svc.serval:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	for range 3 {
+		conn, err := d.Dial("tcp", "echo.svc.serval:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		echoes(t, conn)
+		conn.Close()
+	}
+	if n := <-sent; n > bound {
+		t.Errorf("%d bytes were taken for a client that reads nothing", n)
+	}
+}
+
 func FuzzMessages(f *testing.F) {
 	for _, seed := range []string{
 		"\x05\x01\x00", "\x05\x02\x00\x02", "\x04\x01\x00\x50\x00\x00\x00\x01a\x00b\x00", "GET /",
