@@ -141,6 +141,9 @@ func (n *Node) listenOn(l *local) (err error) {
 func wanted(ifaces []underlay.Interface, ask []netip.AddrPort) (out []local) {
 	all := func(port uint16, fits func(netip.Addr) bool) {
 		for _, i := range ifaces {
+			if isServalds(i) {
+				continue
+			}
 			for _, a := range i.Addrs {
 				if i.Running && fits(a) {
 					out = append(out, on(i, netip.AddrPortFrom(a, port)))
@@ -165,6 +168,17 @@ func wanted(ifaces []underlay.Interface, ask []netip.AddrPort) (out []local) {
 		out = append(out, l)
 	}
 	return out
+}
+
+// servaldAddrs are addresses of servald on its own TUN device, where it is unless it was
+// told another range of virtual addresses and there is no IPv6.
+var servaldAddrs = []netip.Addr{netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("fd5e:7276:616c::1")}
+
+// isServalds reports whether an interface is the TUN device of this host's servald, for
+// programs that know nothing of Serval: what is sent there comes back as connections to
+// services, and nobody else reaches its addresses, which other hosts have, too.
+func isServalds(i underlay.Interface) bool {
+	return slices.ContainsFunc(servaldAddrs, func(a netip.Addr) bool { return slices.Contains(i.Addrs, a) })
 }
 
 // on describes an address of an interface. Aliases of the loopback interface
