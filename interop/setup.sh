@@ -2,7 +2,8 @@
 # Installs what the network lab needs beyond the kernel: iptables, for the rules
 # that hand packets to the delay emulator. With "services", also the programs that
 # the service layer is shown and measured with; with "programs", those that know
-# nothing of Serval and are run over it. Does nothing where all is there.
+# nothing of Serval and are run over it, and with "test" the small ones of them.
+# Does nothing where all is there.
 set -e
 has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 packages=""
@@ -13,22 +14,17 @@ if [ "$1" = services ]; then
 	has memcached || packages="$packages memcached"
 	has ab || packages="$packages apache2-utils"
 fi
-if [ "$1" = programs ]; then
-	want() { has "$1" || packages="$packages $2"; }
+want() { has "$1" || packages="$packages $2"; }
+if [ "$1" = programs ] || [ "$1" = test ]; then
 	want nginx nginx-light
-	want openssl openssl
 	want curl curl
 	want wget wget
-	want elinks elinks
-	want chromium chromium
 	want ab apache2-utils
-	want wrk wrk
 	/usr/bin/python3 -c 'import websockets' 2>/dev/null || packages="$packages python3 python3-websockets"
 	want iperf3 iperf3
 	want ssh openssh-client
 	want sshd openssh-server
 	want nc netcat-openbsd
-	want rsync rsync
 	want git git
 	want redis-server redis-server
 	want redis-cli redis-tools
@@ -38,10 +34,17 @@ if [ "$1" = programs ]; then
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || packages="$packages postgresql"
 	want dig dnsutils
 	want dnsmasq dnsmasq-base
+	want ping iputils-ping
+fi
+if [ "$1" = programs ]; then
+	want openssl openssl
+	want elinks elinks
+	want chromium chromium
+	want wrk wrk
+	want rsync rsync
 	want tftp tftp-hpa
 	want in.tftpd tftpd-hpa
 	want sipp sip-tester
-	want ping iputils-ping
 fi
 [ -z "$packages" ] && exit 0
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

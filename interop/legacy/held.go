@@ -27,7 +27,8 @@ func newHalves(ctx context.Context, conns int) (*halves, error) {
 		return nil, err
 	}
 	h := &halves{site: s}
-	most := fmt.Sprint(conns + 100)
+	// One client does not get all there is.
+	most := fmt.Sprint(2 * conns)
 	if h.serve, err = s.offer(ctx, "--max", most); err == nil {
 		h.forward, h.at, err = s.StartForward(ctx, "127.0.0.1:0", benchService, "--max", most)
 	}

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 // manyConns is what a test run opens; make bench-legacy opens ten thousand.
 const manyConns = 1000
 
-// TestManyConnections: a thousand proxied connections cost less than the bound each,
-// and leave nothing behind.
+// TestManyConnections: a thousand proxied connections cost little more each than ten
+// thousand may, which have what is common to all among more, and leave nothing behind.
 func TestManyConnections(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts a cluster of processes, for some seconds")
@@ -48,7 +48,7 @@ func TestManyConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(got)
-	if got["proxied-conn-bytes"] > 100e3 {
+	if got["proxied-conn-bytes"] > 200e3 {
 		t.Errorf("%.0f bytes for a connection", got["proxied-conn-bytes"])
 	}
 	if got["proxied-conns-left"] != 0 {
