@@ -14,8 +14,8 @@ import (
 // repairs, of which some are lost again: up to two round trips of data. One
 // more is under way, and another leaves before the peer hears of new credit.
 // So the window is kept above four times what arrives in a round trip, as long
-// as the application keeps up, and within a multiple of what came in order: a
-// peer has to deliver before it may make us hold more.
+// as the application keeps up, and within a multiple of what it has read: what
+// nobody reads must not make us hold more.
 type window struct {
 	edge     uint64 // granted: the peer may send below it
 	arrived  uint64 // received from the peer, duplicates too
@@ -39,7 +39,7 @@ func (w *window) arrive(now flow.Time, n int, next uint64, held int, rtt time.Du
 	if now.Sub(w.since) > max(rtt, time.Millisecond) {
 		w.since, w.mark = now, w.arrived-uint64(n)
 	}
-	if w.arrived-w.mark <= w.size/4 && uint64(held) <= w.size/4 || w.size == w.max || next-w.consumed > w.size/2 || w.size > 16*next {
+	if w.arrived-w.mark <= w.size/4 && uint64(held) <= w.size/4 || w.size == w.max || next-w.consumed > w.size/4 || w.size > 16*w.consumed {
 		return
 	}
 	w.size = min(w.size*2, w.max)
