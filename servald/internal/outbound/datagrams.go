@@ -3,6 +3,8 @@ package outbound
 import (
 	"context"
 	"time"
+
+	"github.com/serval-net/serval/pkg/serval"
 )
 
 // Datagrams carries one client's datagrams to and from an instance of a service. Its
@@ -32,14 +34,24 @@ func (o *Outbound) Datagrams(ctx context.Context, c Client, service string, port
 	if err != nil {
 		return nil, err
 	}
-	return &datagrams{opened}, nil
+	return &datagrams{conn: opened}, nil
 }
 
 // datagrams is a connection for datagrams.
-type datagrams struct{ *conn }
+type datagrams struct {
+	*conn
+	silence silence
+}
 
-// WriteTo implements Datagrams; it hides that of streams.
-func (d *datagrams) WriteTo(b []byte, port uint16) (int, error) { return d.WritePort(b, port) }
+// WriteTo implements Datagrams; it hides that of streams. When the instance is dead, it
+// ends the connection, so that the next datagrams find another.
+func (d *datagrams) WriteTo(b []byte, port uint16) (int, error) {
+	if d.silence.sent(time.Now(), func() time.Duration { return d.Stats().SinceLastPacket }) {
+		d.Abort()
+		return 0, &serval.OpError{Op: "write", Service: d.RemoteAddr().String(), Err: serval.ErrTimeout}
+	}
+	return d.WritePort(b, port)
+}
 
 // ReadFrom implements Datagrams.
 func (d *datagrams) ReadFrom(b []byte) (int, uint16, error) { return d.ReadPort(b) }

@@ -33,13 +33,13 @@ type association struct {
 // errAssociations: too many clients have UDP.
 var errAssociations = errors.New("too many clients have UDP at once; raise the limit of associations if this is not abuse")
 
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
 // associate relays datagrams for as long as the client keeps its connection open.
 func (s *Server) associate(ctx context.Context, c outbound.Client, conn net.Conn, expect address) error {
-	local, peer := netip.IPv6Loopback(), netip.IPv6Loopback()
+	local, peer := loopback, loopback // for a Unix socket
 	if a, ok := conn.LocalAddr().(*net.TCPAddr); ok {
 		local, peer = a.AddrPort().Addr().Unmap(), c.Addr.Addr()
-	} else { // a Unix socket
-		local, peer = netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
 	if !s.udp.Try(peer) {
 		s.refuse(conn, GeneralFailure)
