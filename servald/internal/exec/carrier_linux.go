@@ -104,7 +104,8 @@ type carrier struct {
 
 	mu      sync.Mutex
 	started bool // the program was
-	program int  // its pid while it runs
+	program int  // its pid until it ends
+	stopped bool // by a signal
 }
 
 func (c *carrier) run(ctx context.Context) error {
@@ -299,29 +300,49 @@ func (c *carrier) join() error {
 func (c *carrier) continued() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.program != 0 {
-		if group, err := unix.Getpgid(c.program); err == nil && group != c.group {
-			unix.Kill(c.program, unix.SIGCONT)
-		}
-		go c.wakeFront()
+	if c.program == 0 {
+		return
 	}
+	if group, err := unix.Getpgid(c.program); err == nil && group != c.group {
+		unix.Kill(c.program, unix.SIGCONT)
+	}
+	c.stopped = false
+	go c.wakeFront()
 }
 
 // wakeFront continues the front after the program. It looks for a while, because the
-// front may be about to stop itself when the program is continued.
+// front may be about to stop itself.
 func (c *carrier) wakeFront() {
 	for range 50 {
 		c.mu.Lock()
-		program := c.program
-		c.mu.Unlock()
-		if program == 0 || isStopped(program) {
-			return
+		over := c.program == 0 || c.stopped
+		if !over && isStopped(c.front) {
+			c.goOn()
 		}
-		if isStopped(c.front) {
-			unix.Kill(c.front, unix.SIGCONT)
+		c.mu.Unlock()
+		if over {
+			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// goOn continues the front, and says so, that it does not take it for somebody else's
+// signal.
+func (c *carrier) goOn() {
+	c.peer.send(message{Kind: kindGoesOn})
+	unix.Kill(c.front, unix.SIGCONT)
+}
+
+// stoppedBy tells the front that the program was stopped.
+func (c *carrier) stoppedBy(sig unix.Signal) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped { // in between it has gone on, for a moment
+		c.goOn()
+	}
+	c.stopped = true
+	c.peer.send(message{Kind: kindStopped, Pid: c.program, Signal: int(sig)})
 }
 
 // start starts the program.
@@ -382,9 +403,12 @@ func (c *carrier) wait() {
 			return
 		case pid != program:
 		case status.Stopped():
-			c.peer.send(message{Kind: kindStopped, Pid: pid, Signal: int(status.StopSignal())})
+			c.stoppedBy(status.StopSignal())
 		case status.Continued():
 			// The shell continues the program's process group, and the front is not in it.
+			c.mu.Lock()
+			c.stopped = false
+			c.mu.Unlock()
 			go c.wakeFront()
 		default:
 			c.mu.Lock()

@@ -121,7 +121,7 @@ func TestLeftBehind(t *testing.T) {
 // TestSignals: a signal for the front, or for its process group, comes to the program
 // once.
 func TestSignals(t *testing.T) {
-	const program = `trap 'n=$((n+1)); echo usr1 $n' USR1; trap 'echo int' INT; trap 'echo hup' HUP; trap 'echo term; exit 9' TERM; echo ready; while :; do sleep 0.05; done`
+	const program = `trap 'n=$((n+1)); echo usr1 $n' USR1; trap 'echo int' INT; trap 'echo hup' HUP; trap 'echo cont' CONT; trap 'echo term; exit 9' TERM; echo ready; while :; do sleep 0.05; done`
 	eachUser(t, func(t *testing.T, r runner) {
 		p := r.start(t, "bash", "-c", program)
 		p.expect("ready")
@@ -139,6 +139,10 @@ func TestSignals(t *testing.T) {
 		p.expect("hup")
 		send(p.cmd.Process.Pid, syscall.SIGUSR1)
 		p.expect("usr1 3") // and not 4: the group's came once
+		send(p.cmd.Process.Pid, syscall.SIGTSTP)
+		waitFor(t, "the front's stop", func() bool { return isStopped(p.cmd.Process.Pid) })
+		send(p.cmd.Process.Pid, syscall.SIGCONT)
+		p.expect("cont")
 		send(p.cmd.Process.Pid, syscall.SIGTERM)
 		p.expect("term")
 		p.end(9)

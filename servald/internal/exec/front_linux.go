@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -143,6 +144,9 @@ type front struct {
 	watching atomic.Bool // started
 	started  bool
 	stays    bool // in the program's process group
+
+	continued <-chan time.Time // when to see whose SIGCONT came
+	goesOn    int              // how often the carrier has said that it was its
 }
 
 // listen hands on the carrier's messages.
@@ -181,6 +185,12 @@ func (f *front) run() (int, error) {
 			if sig, ok := s.(unix.Signal); ok {
 				f.signal(sig)
 			}
+		case <-f.continued:
+			f.continued = nil
+			if f.goesOn == 0 {
+				f.peer.send(message{Kind: kindSignal, Signal: int(unix.SIGCONT)})
+			}
+			f.goesOn = 0
 		case m, ok := <-f.messages:
 			if !ok {
 				return f.lost()
@@ -193,9 +203,12 @@ func (f *front) run() (int, error) {
 				f.watching.Store(true)
 				leaveFiles(f.inherited, false)
 			case kindStopped:
+				f.goesOn = 0
 				if isStopped(m.Pid) { // still
 					stopSelf(unix.Signal(m.Signal))
 				}
+			case kindGoesOn:
+				f.goesOn++
 			case kindFailed:
 				return 0, &Error{m.Code, errors.New(m.Error)}
 			case kindEnded:
@@ -230,6 +243,11 @@ func (f *front) signal(sig unix.Signal) {
 	case !f.started && sig == unix.SIGTSTP:
 		stopSelf(sig)
 	case !f.started:
+	case sig == unix.SIGCONT:
+		// It may be the carrier's, which says so: wait for that.
+		if f.continued == nil {
+			f.continued = time.After(100 * time.Millisecond)
+		}
 	case f.stays && fromTerminal(sig) && inForeground():
 		// The program got it as well.
 	default:

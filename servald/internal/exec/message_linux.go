@@ -20,6 +20,7 @@ const (
 	kindStays   kind = "stays"   // to the carrier: the front leads its session, and cannot leave
 	kindStarted kind = "started" // to the front: the program runs
 	kindStopped kind = "stopped" // to the front: Signal has stopped the program
+	kindGoesOn  kind = "goes on" // to the front: so it does, and SIGCONT comes from the carrier
 	kindEnded   kind = "ended"   // to the front: the program has ended with Status
 	kindFailed  kind = "failed"  // to the front: the program was not started
 )
