@@ -10,28 +10,34 @@ import (
 // ask again.
 const giveUp = 5 * time.Second
 
+// lookEvery is how often it is asked whether the instance has shown life.
+const lookEvery = time.Second
+
 // silence tells when the instance that datagrams go to has fallen silent. A connection
 // for datagrams by itself waits long for its peer to come back; but no program knows that,
 // and another instance would answer. The zero value is ready.
 type silence struct {
-	mu    sync.Mutex
-	since time.Time // of the first datagram since the instance was last known to live
+	mu     sync.Mutex
+	since  time.Time // of a datagram after which no life was seen
+	looked time.Time
 }
 
 // sent notes a datagram and reports whether the instance has been silent for too long.
-// quiet says for how long nothing came from it; it is asked seldom.
+// quiet says for how long nothing came from it.
 func (s *silence) sent(now time.Time, quiet func() time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	waited := now.Sub(s.since)
-	switch {
-	case s.since.IsZero() || waited < 0:
-		s.since = now
-	case waited >= giveUp:
-		if quiet() >= waited {
-			return true
-		}
-		s.since = now
+	if s.since.IsZero() {
+		s.since, s.looked = now, now
 	}
-	return false
+	if now.Sub(s.looked) < lookEvery {
+		return false
+	}
+	s.looked = now
+	waited := now.Sub(s.since)
+	if quiet() < waited {
+		s.since = now
+		return false
+	}
+	return waited >= giveUp
 }
