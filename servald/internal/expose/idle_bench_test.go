@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,4 +68,41 @@ func inUse() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
+}
+
+// BenchmarkRequest asks for a few bytes and gets them, through both halves.
+func BenchmarkRequest(b *testing.B) {
+	c := nodetest.New(b)
+	backend := conntest.Listen(b)
+	go echo(backend)
+	s := &Server{Node: On(c.Node()), Config: Config{Name: "svc:ask", To: backend.Addr().String()}, Log: quietLog()}
+	ready := make(chan net.Addr, 1)
+	s.Ready = func(a net.Addr) { ready <- a }
+	go s.Run(b.Context())
+	<-ready
+	client := c.Node()
+	front := conntest.Listen(b)
+	p := &splice.Proxy{Log: quietLog(), Handle: splice.To(func(context.Context) (net.Conn, error) { return client.Dial("svc:ask") })}
+	go p.Serve(b.Context(), front)
+	for _, way := range []struct{ name, addr string }{{"direct", backend.Addr().String()}, {"servald", front.Addr().String()}} {
+		b.Run(way.name, func(b *testing.B) {
+			conn, err := net.Dial("tcp", way.addr)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer conn.Close()
+			buf := make([]byte, 64)
+			var times []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				conn.Write(buf)
+				if _, err := io.ReadFull(conn, buf); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(began))
+			}
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Nanoseconds())/1000, "median-us")
+		})
+	}
 }
