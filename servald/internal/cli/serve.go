@@ -44,8 +44,8 @@ that stands for its node for ever, and in TLVs its identity.
 ` + instanceHelp + `
 
 When it is told to stop, serve withdraws the name at once and lets open connections go
-on for the time of --drain; what is left then is reset. With --json it prints an object
-when the name is registered.`,
+on for the time of --drain; what is in the middle of something then is reset. With
+--json it prints an object when the name is registered.`,
 		Example: `  servald serve svc:web --to localhost:80
   servald serve svc:web --to localhost:80 --check http://localhost/health --weight 2
   servald serve svc:db --to db.example.net:5432 --check tcp
