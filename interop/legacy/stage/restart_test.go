@@ -124,3 +124,44 @@ func TestKilledWithTUN(t *testing.T) {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
+
+// TestToldThroughTUN: programs whose connections went through a TUN are told when its
+// servald has ended, whether it was asked to or killed.
+func TestToldThroughTUN(t *testing.T) {
+	for name, end := range map[string]func(*fleet.Process){
+		"stopped": func(p *fleet.Process) { p.Stop() },
+		"killed":  (*fleet.Process).Kill,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, ctx := open(t)
+			server := echo(t, s.Server, "127.0.0.1:7")
+			if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Configure(ctx, "[node]\ndrain = \"1s\"\n[tun]\n[dns]\nresolv_conf = \"file\"\n"); err != nil {
+				t.Fatal(err)
+			}
+			open := talk(s.Client, "echo.svc.serval:7", 400)
+			if _, err := server.Expect(ctx, "^opened"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(500 * time.Millisecond)
+			end(s.Client.Daemon())
+			if err := s.Client.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-open:
+				if err == nil {
+					t.Error("the connection outlived servald")
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("the program still waits")
+			}
+			if _, err := server.ExpectWithin(ctx, 30*time.Second, "^closed"); err != nil {
+				t.Error(err)
+			}
+			says(t, s.Client, "echo.svc.serval:7", 3)
+		})
+	}
+}
