@@ -56,11 +56,12 @@ type Server struct {
 
 	Log *slog.Logger // nil is slog.Default()
 
-	door  door.Door
-	users map[string][sha256.Size]byte
-	ln    net.Listener
-	wg    sync.WaitGroup // of connections and requests
-	cut   atomic.Bool    // what is closed from now on is reset
+	door   door.Door
+	users  map[string][sha256.Size]byte
+	ln     net.Listener
+	wg     sync.WaitGroup // of connections and requests
+	cut    atomic.Bool    // what is closed from now on is reset
+	opened atomic.Bool    // the door is as it should be
 }
 
 // Serve serves ln until ctx is done, then closes it, gives requests and tunnels the
@@ -138,10 +139,16 @@ func (s *Server) init(ln net.Listener) {
 		s.users[name] = sha256.Sum256([]byte(password))
 	}
 	s.door.Via, s.door.Clients, s.door.Max, s.door.Log = "http", s.Clients, s.Max, s.Log
+	s.opened.Store(true)
 }
 
 // Active returns how many connections are open.
-func (s *Server) Active() int { return s.door.Inside() }
+func (s *Server) Active() int {
+	if !s.opened.Load() {
+		return 0
+	}
+	return s.door.Inside()
+}
 
 // serve answers one request.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {

@@ -100,6 +100,7 @@ func (t *Table[K, C]) init() {
 
 // Len returns how many flows there are.
 func (t *Table[K, C]) Len() int {
+	t.init()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.flows)
