@@ -65,8 +65,8 @@ func boxes() (fake, chan netip.AddrPort, *sync.WaitGroup) {
 		if dst.Port() == 7 {
 			return nil, errors.New("no such service")
 		}
-		opened <- src
 		open.Add(1)
+		opened <- src
 		return newBox(open.Done), nil
 	}}, opened, open
 }

@@ -8,7 +8,8 @@ import (
 
 // Config bounds what a stack holds. Zero fields have the defaults that they name.
 type Config struct {
-	// MaxStreams is how many TCP connections are open at once: 16384. More are reset.
+	// MaxStreams is how many TCP connections are open at once: 16384, of which one
+	// client has three quarters at most. More are reset.
 	MaxStreams int
 
 	// MaxOpening is how many TCP connections wait for Handler.Stream at once: 1024,
@@ -28,8 +29,9 @@ type Config struct {
 	// most: 4 MiB.
 	MaxBuffer int
 
-	// MaxFlows is how many datagram flows there are at once: 4096. For one more, that
-	// which was silent for the longest time is given up.
+	// MaxFlows is how many datagram flows there are at once: 4096. For one more, another
+	// is given up: the longest silent of a client that has its share of them. Up to 64
+	// datagrams wait in each, and 32 MiB in all.
 	MaxFlows int
 
 	// FlowIdle is how long a datagram flow without traffic is kept: 2 minutes.

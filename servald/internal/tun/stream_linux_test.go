@@ -125,9 +125,10 @@ func TestRefusedAndUnreachable(t *testing.T) {
 			}
 		}
 	}
-	if got := s.Stats(); got.Refused != 2 || got.Unreachable != 4 || got.Opening != 0 {
+	if got := s.Stats(); got.Refused != 2 || got.Unreachable != 4 {
 		t.Errorf("counted %+v", got)
 	}
+	eventually(t, "none is opening", func() bool { return s.Stats().Opening == 0 })
 }
 
 func TestResetsArePassedOn(t *testing.T) {
@@ -300,4 +301,45 @@ func TestRunEndsWithStreamsOpen(t *testing.T) {
 		t.Errorf("read %v from a connection that was cut", err)
 	}
 	client.Close()
+}
+
+// A program that takes its time gets all that was sent before the other end closed, while
+// Run drains.
+func TestWhatWasSentArrives(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	want := random(8 << 20)
+	var client *net.TCPConn
+	got := make(chan []byte, 1)
+	h, servers := kernel(t)
+	outer := t
+	t.Run("run", func(t *testing.T) {
+		s := start(t, h, Config{Drain: 10 * time.Second})
+		client = dial(outer, someone, 80)
+		client.SetReadBuffer(16 << 10)
+		server := <-servers
+		go func() {
+			server.Write(want)
+			server.Close()
+		}()
+		go func() {
+			var all []byte
+			b := make([]byte, 1<<20)
+			for {
+				n, err := client.Read(b)
+				all = append(all, b[:n]...)
+				if err != nil {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+			client.Close()
+			got <- all
+		}()
+		eventually(t, "it is open", func() bool { return s.Stats().Streams == 1 })
+	})
+	if b := <-got; !bytes.Equal(b, want) {
+		t.Errorf("%d of %d bytes arrived", len(b), len(want))
+	}
 }

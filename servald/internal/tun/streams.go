@@ -3,6 +3,7 @@ package tun
 import (
 	"maps"
 	"math/bits"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -17,25 +18,35 @@ const minBuffer = 32 << 10
 // TUN nothing comes late, and clients use their ports again.
 var timeWait = tcpip.TCPTimeWaitTimeoutOption(time.Second)
 
+// synRetries is how often a SYN is answered again, over 15 seconds in all, by who does
+// not complete the connection.
+var synRetries = tcpip.TCPSynRetriesOption(3)
+
 // streams is the set of connections that are open.
 type streams struct {
 	mu       sync.Mutex
 	open     map[*stream]struct{}
-	reserved int // places taken, also by those that will be open
+	reserved int                // places taken, also by those that will be open
+	of       map[netip.Addr]int // likewise, of each client
 	closed   bool
 
 	resizing sync.Mutex // held while buffers are made larger or smaller
 	size     int        // of each buffer; under resizing
 }
 
-// reserve takes a place, and returns false if all max are taken.
-func (t *streams) reserve(max int) bool {
+// reserve takes a place for a client. It returns false if all max are taken, or the
+// client has three quarters of them.
+func (t *streams) reserve(client netip.Addr, max int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.reserved >= max {
+	if t.reserved >= max || t.of[client] >= (3*max+3)/4 {
 		return false
 	}
+	if t.of == nil {
+		t.of = make(map[netip.Addr]int)
+	}
 	t.reserved++
+	t.of[client]++
 	return true
 }
 
@@ -47,10 +58,13 @@ func (t *streams) taken() int {
 }
 
 // release gives a place back.
-func (t *streams) release() {
+func (t *streams) release(client netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.reserved--
+	if t.of[client]--; t.of[client] == 0 {
+		delete(t.of, client)
+	}
 }
 
 func (t *streams) len() int {

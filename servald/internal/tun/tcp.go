@@ -18,7 +18,7 @@ import (
 func (s *Stack) configureTCP() error {
 	sack, moderate := tcpip.TCPSACKEnabled(true), tcpip.TCPModerateReceiveBufferOption(true)
 	for _, opt := range []tcpip.SettableTransportProtocolOption{
-		&sack, &moderate, &timeWait,
+		&sack, &moderate, &timeWait, &synRetries,
 		&tcpip.TCPSendBufferSizeRangeOption{Min: minBuffer, Default: minBuffer, Max: s.cfg.MaxBuffer},
 		&tcpip.TCPReceiveBufferSizeRangeOption{Min: minBuffer, Default: minBuffer, Max: 2 * s.cfg.MaxBuffer},
 	} {
@@ -52,9 +52,10 @@ func (s *Stack) takeSegment(f *tcp.Forwarder, id stack.TransportEndpointID, pkt 
 func (s *Stack) serveSYN(r *tcp.ForwarderRequest) {
 	defer s.wg.Done()
 	id := r.ID()
-	full := !s.streams.reserve(s.cfg.MaxStreams)
+	client := toAddr(id.RemoteAddress)
+	full := !s.streams.reserve(client, s.cfg.MaxStreams)
 	if !full {
-		defer s.streams.release()
+		defer s.streams.release(client)
 	}
 	conn, err := s.openStream(id, full)
 	if err != nil {

@@ -1,10 +1,8 @@
 package tun
 
 import (
-	"container/list"
 	"errors"
 	"net/netip"
-	"sync"
 	"syscall"
 	"time"
 
@@ -13,110 +11,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// maxWaiting is how many datagrams of one flow wait to be sent on. More get lost.
-const maxWaiting = 64
-
 // flowBuffer is the size of the datagrams that a flow receives, in bytes, until one
 // has filled it; then it is that of the largest datagram there can be.
 const flowBuffer = 8 << 10
-
-// flowKey names a datagram flow: one port of a client, and an address.
-type flowKey struct {
-	src netip.AddrPort
-	dst netip.Addr
-}
-
-// flow is a client's exchange with one address. Its sender goroutine opens it and
-// sends what the client sends; its receiver goroutine sends back what comes.
-type flow struct {
-	key     flowKey
-	waiting chan datagram
-	ended   chan struct{} // closed by end
-	once    sync.Once
-
-	element *list.Element // in flows.order, under flows.mu
-	used    time.Time     // likewise
-}
-
-// datagram is one for a port. packet is as much of its IP packet as ICMP quotes.
-type datagram struct {
-	payload []byte
-	packet  []byte
-	port    uint16
-}
-
-func (f *flow) end() { f.once.Do(func() { close(f.ended) }) }
-
-// flows is the set of datagram flows.
-type flows struct {
-	mu    sync.Mutex
-	open  map[flowKey]*flow
-	order list.List // the longest silent first
-}
-
-func (t *flows) len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.open)
-}
-
-// get returns the flow of key. A new one takes the place of the one that was silent
-// for the longest time if there are limit already.
-func (t *flows) get(key flowKey, limit int) (f *flow, fresh bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if f := t.open[key]; f != nil {
-		t.touchLocked(f)
-		return f, false
-	}
-	if t.open == nil {
-		t.open = make(map[flowKey]*flow)
-	}
-	if len(t.open) >= limit {
-		oldest := t.order.Front().Value.(*flow)
-		t.removeLocked(oldest)
-		oldest.end()
-	}
-	f = &flow{key: key, waiting: make(chan datagram, maxWaiting), ended: make(chan struct{}), used: time.Now()}
-	f.element = t.order.PushBack(f)
-	t.open[key] = f
-	return f, true
-}
-
-// touch notes that f was used.
-func (t *flows) touch(f *flow) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.touchLocked(f)
-}
-
-func (t *flows) touchLocked(f *flow) {
-	f.used = time.Now()
-	if f.element != nil {
-		t.order.MoveToBack(f.element)
-	}
-}
-
-// idle returns how long f was silent.
-func (t *flows) idle(f *flow) time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return time.Since(f.used)
-}
-
-func (t *flows) remove(f *flow) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.removeLocked(f)
-}
-
-func (t *flows) removeLocked(f *flow) {
-	if f.element != nil {
-		t.order.Remove(f.element)
-		f.element = nil
-		delete(t.open, f.key)
-	}
-}
 
 // takeDatagram takes a UDP packet.
 func (s *Stack) takeDatagram(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
@@ -141,10 +38,7 @@ func (s *Stack) takeDatagram(id stack.TransportEndpointID, pkt *stack.PacketBuff
 	}
 
 	f, fresh := s.flows.get(flowKey{source(id), toAddr(id.LocalAddress)}, s.cfg.MaxFlows)
-	select {
-	case f.waiting <- datagram{packet[n:], packet, id.LocalPort}:
-	default: // full: lost
-	}
+	s.flows.queue(f, datagram{packet[n:], packet, id.LocalPort})
 	if fresh {
 		s.wg.Go(func() { s.serveFlow(f, id.LocalPort) })
 	}
@@ -153,7 +47,7 @@ func (s *Stack) takeDatagram(id stack.TransportEndpointID, pkt *stack.PacketBuff
 
 // serveFlow opens f, whose first datagram is for port, and sends until it ends.
 func (s *Stack) serveFlow(f *flow, port uint16) {
-	defer s.flows.remove(f)
+	defer s.flows.discard(f)
 	ctx, cancel := s.openContext()
 	d, err := s.handler.Datagrams(ctx, f.key.src, netip.AddrPortFrom(f.key.dst, port))
 	cancel()
@@ -166,17 +60,11 @@ func (s *Stack) serveFlow(f *flow, port uint16) {
 		if IsUnreachable(err) {
 			why = noHost
 		}
-		// Nobody puts anything into it once it is not to be found any more.
 		s.flows.remove(f)
-		for {
-			select {
-			case p := <-f.waiting:
-				s.refuse(f, p, why)
-				continue
-			default:
-			}
-			return
+		for p, ok := s.flows.left(f); ok; p, ok = s.flows.left(f) {
+			s.refuse(f, p, why)
 		}
+		return
 	}
 	s.counts.flows.Add(1)
 	received := make(chan struct{})
@@ -206,6 +94,7 @@ func (s *Stack) sendAll(f *flow, d Datagrams) {
 	for {
 		select {
 		case p := <-f.waiting:
+			s.flows.taken(p)
 			_, err := d.WriteTo(p.payload, p.port)
 			switch {
 			case errors.Is(err, syscall.ECONNREFUSED):

@@ -86,13 +86,14 @@ func TestFlowsEndWhenIdle(t *testing.T) {
 	if !inNamespace(t) {
 		return
 	}
-	h, _, open := boxes()
+	h, opened, open := boxes()
 	s := start(t, h, Config{FlowIdle: 50 * time.Millisecond})
 	c := listenUDP(t, "udp4")
 	_, err := c.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort(someone+":53"))
 	must(t, err)
 	_, _, err = c.ReadFromUDPAddrPort(make([]byte, 1))
 	must(t, err)
+	<-opened
 	open.Wait()
 	eventually(t, "no flow is left", func() bool { return s.Stats().Flows == 0 })
 }
