@@ -19,7 +19,8 @@ Written by ` + "`make programs`" + `: do not edit. Real clients on one host, rea
 another, two paths of 4 and 12 ms between them. Each server runs in two or three
 instances behind one name, each with servald serve. A program gets to the service
 
-- **forward**: at a port of its own host, where servald forward listens;
+- **forward**: at a port of its own host, where servald forward listens, or servald run
+  where a program needs TCP and UDP at one port;
 - **exec**: by name, with servald exec in front of its command;
 - **SOCKS5**: by name, through servald's SOCKS5 proxy, or its HTTP proxy where it knows
   no other;

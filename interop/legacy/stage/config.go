@@ -53,13 +53,22 @@ func (s *Stage) Enable(ctx context.Context, way Way) error {
 	if s.enabled == way {
 		return nil
 	}
-	text, ok := map[Way]string{Socks: proxies, TUN: device}[way]
-	if !ok {
+	if way != Socks && way != TUN {
 		return nil
 	}
-	if err := s.Configure(ctx, text); err != nil {
-		return fmt.Errorf("servald of the client's host, for %s: %w", way, err)
+	if err := s.reconfigure(ctx, way); err != nil {
+		return err
 	}
 	s.enabled = way
+	return nil
+}
+
+// reconfigure tells the client's servald what a way and the forwards need. The stage
+// must be locked.
+func (s *Stage) reconfigure(ctx context.Context, way Way) error {
+	text := map[Way]string{Socks: proxies, TUN: device}[way]
+	if err := s.Configure(ctx, text+s.forwards); err != nil {
+		return fmt.Errorf("servald of the client's host, for %s: %w", way, err)
+	}
 	return nil
 }

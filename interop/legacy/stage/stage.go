@@ -35,9 +35,10 @@ type Stage struct {
 	hosts []*lab.Host // the client's and the server's, which may be one
 	close func() error
 
-	mu      sync.Mutex
-	offered map[string]int // instances by service
-	enabled Way            // of those that need a configuration
+	mu       sync.Mutex
+	offered  map[string]int // instances by service
+	enabled  Way            // of those that need a configuration
+	forwards string         // that the client's servald is configured for
 }
 
 // New builds a stage whose hosts have two paths, or those that are given. The error

@@ -23,28 +23,27 @@ const (
 // Ways is all of them.
 var Ways = []Way{Forward, Exec, Socks, TUN}
 
-// Forwards starts a servald forward to a service, for TCP or UDP or both at one port,
-// and returns the address, on the client's host, where it listens.
-func (s *Stage) Forwards(ctx context.Context, tcp, udp bool, service string) (string, error) {
-	at := "127.0.0.1:0"
-	if udp {
-		var err error
-		if at, err = s.freePort(); err != nil {
-			return "", err
-		}
+// Forwards leads a port of the client's host to a service and returns its address. For
+// TCP or UDP it starts a servald forward. Where it is for both, servald run does it:
+// only one process can see that both are one client's.
+func (s *Stage) Forwards(ctx context.Context, tcp, udp bool, service string) (at string, err error) {
+	if !udp {
+		_, at, err = s.StartForward(ctx, "127.0.0.1:0", service)
+		return at, err
 	}
-	if tcp {
-		var err error
-		if _, at, err = s.StartForward(ctx, at, service); err != nil {
-			return "", err
-		}
+	if at, err = s.freePort(); err != nil {
+		return "", err
 	}
-	if udp {
-		if _, _, err := s.StartForward(ctx, "udp:"+at, service); err != nil {
-			return "", err
-		}
+	if !tcp {
+		_, _, err = s.StartForward(ctx, "udp:"+at, service)
+		return at, err
 	}
-	return at, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, listen := range []string{at, "udp:" + at} {
+		s.forwards += fmt.Sprintf("\n[[forward]]\nlisten = %q\nname = %q\n", listen, service)
+	}
+	return at, s.reconfigure(ctx, s.enabled)
 }
 
 // StartForward starts a servald forward, with further arguments, and returns its
