@@ -1,19 +1,11 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/serval-net/serval/servald/internal/dns"
 	"github.com/serval-net/serval/servald/internal/exec"
-	"github.com/serval-net/serval/servald/internal/exit"
-	"github.com/serval-net/serval/servald/internal/outbound"
-	"github.com/serval-net/serval/servald/internal/resolvconf"
-	"github.com/serval-net/serval/servald/internal/tun"
-	"github.com/serval-net/serval/servald/internal/vaddr"
-	"github.com/serval-net/serval/servald/internal/virtual"
 )
 
 func (a *App) execCommand() *cobra.Command {
@@ -40,7 +32,7 @@ run, and 127 if there is no such program.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if carrier >= 0 {
 				return exec.Carry(cmd.Context(), carrier, exec.Config{
-					Command: args, Open: a.openLegacy, Verbose: a.verbose, Log: a.logger()})
+					Command: args, Open: a.openProgram, Verbose: a.verbose, Log: a.logger()})
 			}
 			code, err := exec.Front(args, func(fd int) []string {
 				return append([]string{fmt.Sprintf("--carrier=%d", fd)}, a.args...)
@@ -61,51 +53,3 @@ run, and 127 if there is no such program.`,
 type endedWith int
 
 func (e endedWith) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
-// openLegacy starts what the traffic of a program leads to: a node of its own for
-// services, with virtual addresses that only this program sees, and this host's
-// sockets for the rest.
-func (a *App) openLegacy(ctx context.Context) (tun.Handler, func() error, error) {
-	n, err := a.open(ctx, a)
-	if err != nil {
-		return nil, nil, err
-	}
-	h, end, err := a.legacyHandler(n)
-	if err != nil {
-		n.Close()
-		return nil, nil, err
-	}
-	return h, func() error {
-		end()
-		return n.Close()
-	}, nil
-}
-
-func (a *App) legacyHandler(n node) (tun.Handler, func(), error) {
-	st, ok := n.(stack)
-	if !ok {
-		return nil, nil, fmt.Errorf("a %T cannot be dialled from a program", n)
-	}
-	pool, err := vaddr.Open("", vaddr.Config{Logger: a.logger()})
-	if err != nil {
-		return nil, nil, err
-	}
-	upstream, err := resolvconf.Servers("")
-	if err != nil {
-		a.logger().Warn("names outside of Serval cannot be looked up", "err", err)
-	}
-	server, err := dns.New(dns.Config{Pool: pool, Known: st.Known, Upstream: upstream, WithoutIPv6: !exec.HasIPv6(), Logger: a.logger()})
-	if err != nil {
-		pool.Close()
-		return nil, nil, err
-	}
-	return &virtual.Handler{
-			Names: pool, DNS: server, Services: outbound.New(outbound.Config{Node: st.Node, Log: a.logger()}),
-			Exit: exit.New(exit.Config{Log: a.logger()}),
-			// All processes of the program are one client, also if it has two addresses.
-			Client: outbound.Client{Via: "exec", Session: "exec"},
-		}, func() {
-			server.Close()
-			pool.Close()
-		}, nil
-}

@@ -62,23 +62,17 @@ func setUpNetwork(world6 bool) (tun.Device, error) {
 
 // addRoutes leads everything to the device.
 func addRoutes(world6 bool) error {
-	link, err := netlink.LinkByName(deviceName)
-	if err != nil {
-		return err
-	}
 	routes := []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), vaddr.Prefix6}
 	if world6 {
 		routes[1] = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
 	for _, dst := range routes {
-		r := &netlink.Route{LinkIndex: link.Attrs().Index, Scope: netlink.SCOPE_LINK, Dst: &net.IPNet{
-			IP: dst.Addr().AsSlice(), Mask: net.CIDRMask(dst.Bits(), dst.Addr().BitLen())}}
-		err := netlink.RouteAdd(r)
+		err := tun.AddRoute(deviceName, dst)
 		if err != nil && dst.Addr().Is6() && !HasIPv6() {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("no route to %v: %w", dst, err)
+			return err
 		}
 	}
 	return nil
