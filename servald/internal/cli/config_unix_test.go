@@ -4,6 +4,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"io"
 	"net"
@@ -190,4 +191,52 @@ func TestReload(t *testing.T) {
 		t.Errorf("reload of what is read at the start: %q, code %d", errs, code)
 	}
 	echo()
+}
+
+// What the configuration says of the node and its gossip counts, unless a flag says more.
+func TestStartSections(t *testing.T) {
+	r := newReal(t)
+	t.Setenv("SERVAL_LISTEN", "")
+	gossip, data := freePort(t), freePort(t)
+	path := filepath.Join(t.TempDir(), "servald.toml")
+	text := "[node]\nlisten = [\"" + data + "\"]\n[gossip]\nlisten = \"" + gossip + "\"\njoin = [\"127.0.0.1:1\"]\nrendezvous = \"none\"\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := r.run("", "init", "--seed", "127.0.0.1:1"); code != exitOK {
+		t.Fatal(errs)
+	}
+	for _, test := range []struct {
+		args         []string
+		gossip, data string
+	}{
+		{nil, gossip, data},
+		{[]string{"--gossip", "127.0.0.1:7", "--listen", "127.0.0.9"}, "127.0.0.1:7", "127.0.0.9:0"},
+	} {
+		a := new(App)
+		var flag string
+		if test.args != nil {
+			flag, a.listen = test.args[1], test.args[3:]
+		}
+		file, c, err := a.loadConfig(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := a.daemonConfig(cmp.Or(flag, c.Gossip.Listen), c.Gossip.Advertise, c.Gossip.Rendezvous)
+		if err == nil {
+			err = a.addSections(&cfg, file, c)
+		}
+		if err != nil || cfg.Gossip.String() != test.gossip || len(cfg.Listen) != 1 || cfg.Listen[0].String() != test.data ||
+			!cfg.NoRendezvous || len(cfg.Seeds) != 1 || cfg.File != path {
+			t.Errorf("%q: %+v, %v", test.args, cfg, err)
+		}
+	}
+	os.WriteFile(path, []byte(strings.Replace(text, "join", "#join", 1)), 0o600) // nobody is there
+	if _, errs, code := r.run("", "config", "check", path); code != exitOK {
+		t.Fatal(errs)
+	}
+	t.Setenv("SERVAL_JOIN", gossip) // itself
+	if line := r.start("run", "--config", path); !strings.Contains(line, "gossip at "+gossip) {
+		t.Errorf("run says %q", line)
+	}
 }

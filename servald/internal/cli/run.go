@@ -80,7 +80,7 @@ The socket speaks HTTP and JSON:
 	cmd.MarkFlagFilename("config", "toml")
 	cmd.Flags().StringVar(&gossip, "gossip", "", "`address`[:port] for gossip (default the seed that this host is itself, else a free port where the first seed is reached)")
 	cmd.Flags().StringVar(&advertise, "advertise", "", "`address:port` to tell others instead, behind a NAT")
-	cmd.Flags().StringVar(&rendezvous, "rendezvous", "", "UDP `address`[:port] where connections whose ends both moved can meet, or none (default a free port of the gossip's address)")
+	cmd.Flags().StringVar(&rendezvous, "rendezvous", "", "UDP `address`[:port] where connections whose ends both moved can meet, or none (default the addresses for data)")
 	cmd.Flags().StringVar(&forward, "forward", "", "UDP `address`[:port] where this host forwards first packets, as a service router (default it does not)")
 	cmd.Flags().StringSliceVar(&above, "above", nil, "gossip `addresses` of a wider domain of the cluster, to whose services it forwards too")
 	cmd.Flags().StringSliceVar(&aggregate, "aggregate", nil, "`names`, such as svc:shop/*, that this host forwards for all of the wider domain")

@@ -38,7 +38,7 @@ type Config struct {
 	Seeds     []string       // host:port of other members' gossip
 
 	// Rendezvous is where connections whose ends have both moved can meet, by UDP;
-	// zero is a free port of the gossip's address, none behind a NAT. NoRendezvous
+	// zero is the addresses for data, none behind a NAT. NoRendezvous
 	// turns it off. It is registered if Identity may serve its name.
 	Rendezvous   netip.AddrPort
 	NoRendezvous bool

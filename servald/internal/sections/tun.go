@@ -2,6 +2,7 @@ package sections
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 
@@ -29,9 +30,17 @@ func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, erro
 	}
 	h := &virtual.Handler{Names: pool, Services: r.out, DNS: server, Client: outbound.Client{Via: "tun"}}
 	// Connections need the device: it goes when the last has ended, or with ctx.
-	return component.Go(nil, func(closed context.Context) error {
-		return tun.Run(closed, dev, h, tun.Config{MaxStreams: s.Max, End: ctx, Log: r.env.Log})
-	}), nil
+	stack, err := tun.New(dev, h, tun.Config{MaxStreams: s.Max, End: ctx, Log: r.env.Log})
+	if err != nil {
+		dev.Close()
+		return component.Running{}, err
+	}
+	c := component.Go(nil, stack.Run)
+	c.Info = func() string {
+		all, given := pool.Capacity()
+		return fmt.Sprintf("%d open, %d of %d IPv4 addresses given", stack.Active(), given, all)
+	}
+	return c, nil
 }
 
 // prefix6 is the length of vaddr.Prefix6.

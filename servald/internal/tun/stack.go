@@ -154,6 +154,9 @@ func (s *Stack) Run(ctx context.Context) error {
 	return fmt.Errorf("tun: reading the device: %w", err)
 }
 
+// Active returns how many streams are open or being opened.
+func (s *Stack) Active() int { return s.streams.taken() }
+
 // wait waits until no stream is open or being opened, for some time at most.
 func (s *Stack) wait(most time.Duration) {
 	end := time.Now().Add(most)
