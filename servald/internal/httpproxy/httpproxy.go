@@ -59,9 +59,10 @@ type Server struct {
 	door   door.Door
 	users  map[string][sha256.Size]byte
 	ln     net.Listener
-	wg     sync.WaitGroup // of connections and requests
-	cut    atomic.Bool    // what is closed from now on is reset
-	opened atomic.Bool    // the door is as it should be
+	conns  context.Context // of connections
+	wg     sync.WaitGroup  // of connections and requests
+	cut    atomic.Bool     // what is closed from now on is reset
+	opened atomic.Bool     // the door is as it should be
 }
 
 // Serve serves ln until ctx is done, then closes it, gives requests and tunnels the
@@ -77,6 +78,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	// What is cut short is reset, so that nobody takes it for whole.
 	conns, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
+	s.conns = conns
 	h1 := new(http.Protocols)
 	h1.SetHTTP1(true)
 	srv := &http.Server{

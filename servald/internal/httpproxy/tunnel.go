@@ -29,16 +29,21 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, v *visitor, c ou
 		s.fail(w, http.StatusHTTPVersionNotSupported, "http_protocol_error", "tunnels need HTTP/1.1")
 		return
 	}
-	defer v.Close()
 	v.SetDeadline(time.Now().Add(s.Header))
 	if err := begin(v.Conn, buffered.Reader, out); err != nil {
 		splice.Abort(out)
+		v.Close()
 		return
 	}
 	v.SetDeadline(time.Time{})
-	if _, _, err := splice.Join(r.Context(), v.Conn, out); err != nil && r.Context().Err() == nil {
-		s.Log.Warn("connection failed", "from", c.Addr, "to", r.Host, "err", err)
-	}
+	// What HTTP needed for the connection is let go of meanwhile.
+	from, to := c.Addr, r.Host
+	s.wg.Go(func() {
+		defer v.Close()
+		if _, _, err := splice.Join(s.conns, v.Conn, out); err != nil && s.conns.Err() == nil {
+			s.Log.Warn("connection failed", "from", from, "to", to, "err", err)
+		}
+	})
 }
 
 // begin tells the client that the tunnel stands, and passes on what it has sent already.
