@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -66,7 +67,30 @@ func openPacket(name string, addrs []netip.Prefix) (tun.Device, error) {
 			return nil, fmt.Errorf("adding the address %v: %w", p, err)
 		}
 	}
+	if err := waitUp(name, peerName); err != nil {
+		return nil, err
+	}
 	return newPacketDevice(near, far)
+}
+
+// waitUp waits until interfaces take packets: a moment after they were taken up, and
+// what is sent until then is lost.
+func waitUp(names ...string) error {
+	for _, name := range names {
+		for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+			link, err := netlink.LinkByName(name)
+			if err != nil {
+				return err
+			}
+			if link.Attrs().OperState == netlink.OperUp {
+				break
+			}
+			if time.Now().After(end) {
+				return fmt.Errorf("the interface %s does not come up", name)
+			}
+		}
+	}
+	return nil
 }
 
 // newPacketDevice opens the socket at the far end.
