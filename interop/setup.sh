@@ -16,6 +16,7 @@ if [ "$1" = services ]; then
 fi
 want() { has "$1" || packages="$packages $2"; }
 if [ "$1" = programs ] || [ "$1" = test ]; then
+	want nft nftables
 	want nginx nginx-light
 	want curl curl
 	want wget wget

@@ -16,7 +16,7 @@ import (
 )
 
 // direct is how programs that know no proxy get there.
-var direct = []stage.Way{stage.Forward, stage.Exec, stage.TUN}
+var direct = []stage.Way{stage.Forward, stage.Exec, stage.TUN, stage.Capture}
 
 func startRedis(ctx context.Context, i *instance) error {
 	return i.listening(ctx, "redis-server", "--bind", i.addr.String(), "--port", fmt.Sprint(i.port), "--save", "", "--dir", i.dir, "--protected-mode", "no")

@@ -13,8 +13,8 @@ import (
 	"github.com/serval-net/serval/interop/legacy/stage"
 )
 
-// noProxy is how UDP gets there: through no proxy that these programs know.
-var noProxy = direct
+// byName is how programs get there that need the service's own port, or others.
+var byName = []stage.Way{stage.Exec, stage.TUN, stage.Capture}
 
 func startIperf(ctx context.Context, i *instance) error {
 	// Its one client at a time is the one that measures: a probe would be one too.
@@ -72,9 +72,9 @@ func mediaPrograms() []*Program {
 		iperf("iperf3", direct, true),
 		iperf("iperf3 -R", direct, false, "-R"),
 		iperf("iperf3 -P 4, parallel", direct, false, "-P", "4"),
-		iperf("iperf3 -u, UDP", noProxy, false, "-u", "-l", "1000"),
+		iperf("iperf3 -u, UDP", direct, false, "-u", "-l", "1000"),
 		{
-			Name: "dig, UDP and TCP, to a name server as a service", Needs: []string{"dig"}, Ways: noProxy, Quick: true, service: "svc:ns",
+			Name: "dig, UDP and TCP, to a name server as a service", Needs: []string{"dig"}, Ways: direct, Quick: true, service: "svc:ns",
 			works: func(ctx context.Context, c *call) error {
 				if err := c.expect(ctx, []string{"192.0.2.7"}, "dig", "+short", "+tries=1", "@"+c.host, "-p", c.port, "host.test"); err != nil {
 					return err
@@ -84,13 +84,13 @@ func mediaPrograms() []*Program {
 			},
 		},
 		{
-			Name: "tftp, answers from new ports", Needs: []string{"tftp"}, Ways: []stage.Way{stage.Exec, stage.TUN}, service: "svc:tftp",
+			Name: "tftp, answers from new ports", Needs: []string{"tftp"}, Ways: byName, service: "svc:tftp",
 			works: func(ctx context.Context, c *call) error { return c.tftp(ctx, "sub/0.js", "") },
 			lasts: func(ctx context.Context, c *call, _ time.Duration) error {
 				return c.tftp(ctx, "slow/file", c.seed.slow)
 			},
 		},
-		sip("SIPp, UDP", "svc:sip", "u1", []stage.Way{stage.Exec, stage.TUN}),
+		sip("SIPp, UDP", "svc:sip", "u1", byName),
 		sip("SIPp, TCP", "svc:sip-tcp", "t1", direct),
 		{
 			Name: "ping", Needs: []string{"ping"}, Ways: []stage.Way{stage.Exec, stage.TUN}, Quick: true, service: "svc:web",

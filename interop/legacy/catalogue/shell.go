@@ -140,7 +140,7 @@ func shellPrograms() []*Program {
 			return append(args, "root@"+c.host+":"+c.original(), c.file("got"))
 		}),
 		{
-			Name: "git clone (git://)", Needs: []string{"git"}, Ways: []stage.Way{stage.Forward, stage.Exec, stage.TUN}, Quick: true, service: "svc:git",
+			Name: "git clone (git://)", Needs: []string{"git"}, Ways: direct, Quick: true, service: "svc:git",
 			works: func(ctx context.Context, c *call) error { return c.clone(ctx, "git://"+c.at()+"/repo.git") },
 		},
 		{

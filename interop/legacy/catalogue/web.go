@@ -161,19 +161,19 @@ func webPrograms() []*Program {
 			},
 		},
 		{
-			Name: "wrk", Needs: []string{"wrk"}, Ways: []stage.Way{stage.Forward, stage.Exec, stage.TUN}, service: "svc:web",
+			Name: "wrk", Needs: []string{"wrk"}, Ways: direct, service: "svc:web",
 			works: func(ctx context.Context, c *call) error { return c.wrk(ctx, time.Second, 8) },
 			lasts: func(ctx context.Context, c *call, d time.Duration) error { return c.wrk(ctx, d, 2) },
 		},
 		{
-			Name: "websocket (python3-websockets)", Needs: []string{"/usr/bin/python3"}, Ways: []stage.Way{stage.Forward, stage.Exec, stage.TUN}, Quick: true, service: "svc:chat",
+			Name: "websocket (python3-websockets)", Needs: []string{"/usr/bin/python3"}, Ways: direct, Quick: true, service: "svc:chat",
 			works: func(ctx context.Context, c *call) error { return c.chat(ctx, 10, 0) },
 			lasts: func(ctx context.Context, c *call, d time.Duration) error {
 				return c.chat(ctx, int(d/(100*time.Millisecond)), 100*time.Millisecond)
 			},
 		},
 		{
-			Name: "gRPC client (grpc-go)", Ways: []stage.Way{stage.Forward, stage.Exec, stage.TUN}, service: "svc:greeter",
+			Name: "gRPC client (grpc-go)", Ways: direct, service: "svc:greeter",
 			works: func(ctx context.Context, c *call) error { return c.greet(ctx, 3, 0) },
 			lasts: func(ctx context.Context, c *call, d time.Duration) error {
 				return c.greet(ctx, int(d/(100*time.Millisecond)), 100*time.Millisecond)

@@ -24,7 +24,8 @@ instances behind one name, each with servald serve. A program gets to the servic
 - **exec**: by name, with servald exec in front of its command;
 - **SOCKS5**: by name, through servald's SOCKS5 proxy, or its HTTP proxy where it knows
   no other;
-- **TUN**: by name, on a host whose servald answers for names and addresses.
+- **TUN**: by name, on a host whose servald answers for names and addresses;
+- **capture**: the same with rules of nftables in place of the device.
 
 **works** is one run whose output is checked: files byte by byte. **survives** is one
 long run during which the client loses its first path, gets it back, loses its second
@@ -64,7 +65,7 @@ func markdown(all []catalogue.Outcome, now time.Time) string {
 			}
 			o := all[n]
 			fmt.Fprintf(&b, " %s |", cell(o))
-			if o.Runs > 0 && w != stage.TUN && w != stage.Socks && instances == "" {
+			if o.Runs > 0 && instances == "" {
 				instances = fmt.Sprintf("%d, %d", o.Union, o.Most)
 			}
 		}

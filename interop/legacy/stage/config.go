@@ -22,11 +22,20 @@ listen = ["` + SocksAt + `"]
 listen = ["` + HTTPAt + `"]
 `
 
-const device = `
-[tun]
+const names = `
 [dns]
 resolv_conf = "file"
 `
+
+const device = names + "[tun]\n"
+
+const rules = names + `
+[[capture]]
+mode = "tproxy"
+`
+
+// configurations are what ways need, of those that need any.
+var configurations = map[Way]string{Socks: proxies, TUN: device, Capture: rules}
 
 // config is the configuration of the client's servald.
 func (s *Stage) config() string { return filepath.Join(s.dir, "servald.toml") }
@@ -53,7 +62,7 @@ func (s *Stage) Enable(ctx context.Context, way Way) error {
 	if s.enabled == way {
 		return nil
 	}
-	if way != Socks && way != TUN {
+	if configurations[way] == "" {
 		return nil
 	}
 	if err := s.reconfigure(ctx, way); err != nil {
@@ -66,8 +75,7 @@ func (s *Stage) Enable(ctx context.Context, way Way) error {
 // reconfigure tells the client's servald what a way and the forwards need. The stage
 // must be locked.
 func (s *Stage) reconfigure(ctx context.Context, way Way) error {
-	text := map[Way]string{Socks: proxies, TUN: device}[way]
-	if err := s.Configure(ctx, text+s.forwards); err != nil {
+	if err := s.Configure(ctx, configurations[way]+s.forwards); err != nil {
 		return fmt.Errorf("servald of the client's host, for %s: %w", way, err)
 	}
 	return nil

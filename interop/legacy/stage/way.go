@@ -18,10 +18,11 @@ const (
 	Socks   Way = "SOCKS5"  // servald's SOCKS5 proxy, or for what knows none its HTTP proxy
 	Exec    Way = "exec"    // servald exec in front of the command
 	TUN     Way = "TUN"     // names and addresses that lead into servald on the whole host
+	Capture Way = "capture" // the same by rules of nftables, without a device
 )
 
 // Ways is all of them.
-var Ways = []Way{Forward, Exec, Socks, TUN}
+var Ways = []Way{Forward, Exec, Socks, TUN, Capture}
 
 // Forwards leads a port of the client's host to a service and returns its address. For
 // TCP or UDP it starts a servald forward. Where it is for both, servald run does it:
