@@ -128,7 +128,7 @@ func (d *Directory) add(r *Record, sum uint64, now time.Time) (news, changed boo
 	defer d.mu.Unlock()
 	h := d.held[instanceKey{r.Service, r.Node}]
 	switch {
-	case h != nil && !r.supersedes(h.Record):
+	case h != nil && !r.supersedes(h.Record) && !h.fromFuture(now):
 		return false, false, nil
 	case h != nil:
 		r.renews = h.isLive(now) && !r.Withdrawn && r.renewsOf(h.Record)

@@ -58,7 +58,7 @@ func (e *clockError) Is(target error) bool { return target == ErrClock }
 func (r *Record) checkAge(now time.Time) error {
 	end := r.Issued.Add(r.TTL)
 	switch {
-	case r.Issued.After(now.Add(clockSkew)):
+	case r.fromFuture(now):
 		return &clockError{fmt.Sprintf("it, of %v, was issued at %v, which is %v from now; set the clocks of both hosts right, they may differ by %v",
 			r.Service, r.Issued.UTC(), r.Issued.Sub(now).Round(time.Second), clockSkew)}
 	case !now.Before(end.Add(clockSkew)):
@@ -107,6 +107,22 @@ func (r *Record) Instance(until time.Time) Instance {
 func (r *Record) renewsOf(old *Record) bool {
 	return slices.Equal(r.Addrs, old.Addrs) && slices.Equal(r.Keys, old.Keys) &&
 		r.Weight == old.Weight && r.Priority == old.Priority && r.Balance == old.Balance
+}
+
+// fromFuture reports whether nobody whose clock says now takes the record: it was
+// issued by a clock that was ahead, perhaps ours, and has been set right.
+func (r *Record) fromFuture(now time.Time) bool { return r.Issued.After(now.Add(clockSkew)) }
+
+// NextIssue returns when to issue the record that follows one of the time last: the time
+// of day, or a moment after last, since the clock may have been set back and others
+// would take it for an old one; but not if last is so far ahead that nobody can have
+// taken that.
+func NextIssue(last, now time.Time) time.Time {
+	now = now.Round(0)
+	if !now.After(last) && !last.After(now.Add(clockSkew)) {
+		return last.Add(1)
+	}
+	return now
 }
 
 // supersedes reports whether r holds rather than other, a record of the same

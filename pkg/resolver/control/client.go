@@ -55,7 +55,7 @@ func NewClient(socket string) *Client {
 		socket: socket,
 		http: http.Client{
 			Transport: &http.Transport{
-				DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) },
+				DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) },
 				MaxIdleConns:    4,
 				IdleConnTimeout: time.Minute,
 			},

@@ -81,10 +81,7 @@ func (l *clientLease) Update(ctx context.Context, change func(*resolver.Registra
 
 // announce is renew for a caller who holds the lock.
 func (l *clientLease) announce(ctx context.Context) error {
-	now := time.Now().Round(0) // the time of day: the clock may have been set back
-	if !now.After(l.issued) {
-		now = l.issued.Add(1)
-	}
+	now := resolver.NextIssue(l.issued, time.Now())
 	record, err := l.reg.Announce(now)
 	if err != nil {
 		return err

@@ -107,15 +107,10 @@ func (l *lease) issue(now time.Time, sign func(time.Time) (*resolver.Record, err
 	return l.g.receive(r.Raw())
 }
 
-// next returns the time of day, or a moment after the last record was issued: the
-// clock may have been set back, and others would take the next for an old one.
+// next returns when the next record is issued, see resolver.NextIssue.
 func (l *lease) next(now time.Time) time.Time {
-	now = now.Round(0)
-	if !now.After(l.issued) {
-		now = l.issued.Add(1)
-	}
-	l.issued = now
-	return now
+	l.issued = resolver.NextIssue(l.issued, now)
+	return l.issued
 }
 
 // renew keeps the leases known and the directory free of what is too old.
