@@ -31,7 +31,7 @@ func TestCompletions(t *testing.T) {
 }
 
 func TestHelpHasExamples(t *testing.T) {
-	for _, line := range []string{"flows", "paths", "monitor", "drain", "migrate", "migrate conn", "migrate flow", "migrate service", "migrate iface", "policy", "policy conn", "policy service"} {
+	for _, line := range []string{"flows", "paths", "monitor", "drain", "migrate", "migrate conn", "migrate flow", "migrate service", "migrate iface", "policy", "policy conn", "policy service", "forward", "socks5", "http-proxy"} {
 		out, _, code := newHost(t).servald(append(strings.Fields(line), "--help")...)
 		if code != 0 || !strings.Contains(out, "Examples:\n  servald "+line) {
 			t.Errorf("%s --help: %q", line, out)

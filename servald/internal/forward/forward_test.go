@@ -81,6 +81,37 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// TestCut: who is connected when the time to stop is over finds its connection reset, and
+// nothing is left.
+func TestCut(t *testing.T) {
+	c := nodetest.New(t)
+	c.Echo("svc:echo")
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server(c, "svc:echo")
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, ln) }()
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; err != nil || s.Active() != 0 {
+		t.Errorf("it ended with %v and %d connections", err, s.Active())
+	}
+	if _, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the connection ended with %v", err)
+	}
+}
+
 // TestPackets: each client's datagrams come back to it; what comes from another port of
 // the service comes from another port here, and the client can answer it there.
 func TestPackets(t *testing.T) {

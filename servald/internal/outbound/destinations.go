@@ -84,8 +84,16 @@ func (d *Destinations) Service(host string) (string, bool) {
 		name, ok := d.Names.Name(addr.Unmap())
 		return name.String(), ok
 	}
-	h := strings.TrimSuffix(strings.ToLower(host), ".")
+	h := strings.TrimSuffix(strings.Map(lower, host), ".")
 	return h, strings.HasSuffix(h, sal.DNSSuffix)
+}
+
+// lower maps ASCII only: Unicode has letters whose lower case is ASCII.
+func lower(c rune) rune {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 // Stream connects a client to a port of a host. Errors are those of Outbound.Stream, or

@@ -342,3 +342,34 @@ func TestForeign(t *testing.T) {
 		}
 	}
 }
+
+// FuzzService: whatever a client names, it is a service only if it says so or its address
+// is known to stand for one.
+func FuzzService(f *testing.F) {
+	for _, seed := range []string{"web.svc.serval", "WEB.SVC.SERVAL.", ".svc.serval", "svc.serval", "evilsvc.serval", "a.svc.serval.example.com",
+		"127.0.0.1", "::1", "::ffff:198.18.0.1", "fe80::1%eth0", "fd5e:7276:616c::1", "localhost", "", "a..svc.serval", "a\x00.svc.serval", "svc:web"} {
+		f.Add(seed)
+	}
+	d := &Destinations{Names: oneName{}}
+	f.Fuzz(func(t *testing.T, host string) {
+		name, ok := d.Service(host)
+		if !ok {
+			return
+		}
+		addr, err := netip.ParseAddr(host)
+		named := strings.HasSuffix(strings.TrimSuffix(strings.ToLower(host), "."), ".svc.serval")
+		if !named && (err != nil || addr.Unmap() != virtual) {
+			t.Errorf("%q is taken for %q", host, name)
+		}
+		if parsed, err := sal.ParseName(name); err == nil && parsed.IsZero() {
+			t.Errorf("%q is no name", name)
+		}
+	})
+}
+
+var virtual = netip.MustParseAddr("198.18.0.1")
+
+// oneName knows one virtual address.
+type oneName struct{}
+
+func (oneName) Name(a netip.Addr) (sal.Name, bool) { return sal.MustParseName("svc:web"), a == virtual }
