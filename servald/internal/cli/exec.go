@@ -1,15 +1,21 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/serval-net/serval/servald/internal/exec"
+	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/tun"
 )
 
 func (a *App) execCommand() *cobra.Command {
 	carrier := -1
+	var timeout time.Duration
+	var pin bool
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT...]",
 		Short: "Run a program that knows nothing of Serval, with services among its hosts",
@@ -32,7 +38,9 @@ run, and 127 if there is no such program.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if carrier >= 0 {
 				return exec.Carry(cmd.Context(), carrier, exec.Config{
-					Command: args, Open: a.openProgram, Verbose: a.verbose, Log: a.logger()})
+					Command: args, Open: func(ctx context.Context) (tun.Handler, func() error, error) {
+						return a.openProgram(ctx, outbound.Config{Timeout: timeout, NoPin: !pin, Log: a.logger()})
+					}, Verbose: a.verbose, Log: a.logger()})
 			}
 			code, err := exec.Front(args, func(fd int) []string {
 				return append([]string{fmt.Sprintf("--carrier=%d", fd)}, a.args...)
@@ -44,6 +52,8 @@ run, and 127 if there is no such program.`,
 		},
 	}
 	cmd.Flags().SetInterspersed(false)
+	cmd.Flags().DurationVarP(&timeout, "timeout", "t", outbound.DefaultTimeout, "give up dialling after this time")
+	cmd.Flags().BoolVar(&pin, "pin", true, "keep the program with one instance while it has connections to it, as programs that open several expect")
 	cmd.Flags().IntVar(&carrier, "carrier", -1, "")
 	cmd.Flags().MarkHidden("carrier")
 	return cmd

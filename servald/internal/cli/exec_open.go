@@ -18,8 +18,9 @@ import (
 
 // openProgram starts what the traffic of a program leads to: a node of its own for
 // services, with IPv4 addresses that only this program sees, and this host's sockets
-// for the rest.
-func (a *App) openProgram(ctx context.Context) (_ tun.Handler, end func() error, err error) {
+// for the rest. out lacks the node.
+func (a *App) openProgram(ctx context.Context, out outbound.Config) (_ tun.Handler, end func() error, err error) {
+	a.window = outbound.Window
 	n, err := a.open(ctx, a)
 	if err != nil {
 		return nil, nil, err
@@ -56,15 +57,15 @@ func (a *App) openProgram(ctx context.Context) (_ tun.Handler, end func() error,
 	if err != nil {
 		log.Warn("names outside of Serval cannot be looked up", "err", err)
 	}
-	node := n.(stack).Node
-	server, err := dns.New(dns.Config{Pool: pool, Known: node.Known, Below: dns.Parents(all, node),
+	out.Node = n.Serval()
+	server, err := dns.New(dns.Config{Pool: pool, Known: out.Node.Known, Below: dns.Parents(all, out.Node),
 		Upstream: upstream, WithoutIPv6: !exec.HasIPv6(), Logger: log})
 	if err != nil {
 		return nil, nil, err
 	}
 	ends = append(ends, server.Close)
 	return &virtual.Handler{
-		Names: pool, DNS: server, Services: outbound.New(outbound.Config{Node: node, Log: log}), Exit: exit.New(exit.Config{Log: log}),
+		Names: pool, DNS: server, Services: outbound.New(out), Exit: exit.New(exit.Config{Log: log}),
 		// All processes of the program are one client, which has an address of each family.
 		Client: outbound.Client{Via: "exec", Session: "exec"},
 	}, end, nil

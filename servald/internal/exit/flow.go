@@ -38,10 +38,11 @@ type flow struct {
 	closed   chan struct{}
 	once     sync.Once
 
-	mu      sync.Mutex
-	refused map[uint16]bool // ports that were found to be closed, until that is told
-	wake    chan struct{}   // closed when the deadline changes
-	until   time.Time       // of reads; zero is none
+	refused chan uint16 // ports that were found to be closed
+
+	mu    sync.Mutex
+	wake  chan struct{} // closed when the deadline changes
+	until time.Time     // of reads; zero is none
 }
 
 // datagram is one from a port of the peer.
@@ -61,7 +62,7 @@ func (p *port) open(e *Exit, peer netip.Addr) (tun.Datagrams, error) {
 		old.end() // the client gave it up: there is one for an address
 	}
 	f := &flow{port: p, exit: e, peer: peer, incoming: make(chan datagram, maxWaiting),
-		closed: make(chan struct{}), wake: make(chan struct{})}
+		refused: make(chan uint16, maxWaiting), closed: make(chan struct{}), wake: make(chan struct{})}
 	p.flows[peer] = f
 	return f, nil
 }
@@ -127,30 +128,18 @@ func (f *flow) end() { f.once.Do(func() { close(f.closed) }) }
 
 // refuse notes that nobody serves a port of the peer.
 func (f *flow) refuse(port uint16) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.refused == nil {
-		f.refused = make(map[uint16]bool)
-	}
-	if len(f.refused) < maxWaiting {
-		f.refused[port] = true
+	select {
+	case f.refused <- port:
+	default:
 	}
 }
 
-// WriteTo implements tun.Datagrams. A refusal is told at the next datagram for the
-// same port, as programs with an unconnected socket learn of it.
+// WriteTo implements tun.Datagrams.
 func (f *flow) WriteTo(b []byte, port uint16) (int, error) {
-	f.mu.Lock()
-	refused := f.refused[port]
-	delete(f.refused, port)
-	f.mu.Unlock()
 	n, err := f.port.conn.WriteToUDPAddrPort(b, netip.AddrPortFrom(f.peer, port))
 	if err != nil { // maybe that of an earlier one, which the kernel tells in this way
 		f.port.takeErrors()
 		n, err = f.port.conn.WriteToUDPAddrPort(b, netip.AddrPortFrom(f.peer, port))
-	}
-	if refused {
-		return n, syscall.ECONNREFUSED
 	}
 	return n, err
 }
@@ -170,6 +159,8 @@ func (f *flow) ReadFrom(b []byte) (int, uint16, error) {
 		select {
 		case d := <-f.incoming:
 			return copy(b, d.payload), d.port, nil
+		case port := <-f.refused:
+			return 0, port, syscall.ECONNREFUSED
 		case <-f.closed:
 			return 0, 0, net.ErrClosed
 		case <-late:

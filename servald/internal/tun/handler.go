@@ -33,7 +33,9 @@ type Datagrams interface {
 	// syscall.ECONNREFUSED says that nobody serves the port: the client is told, and
 	// the exchange goes on. Datagrams that are too large get lost.
 	WriteTo(b []byte, port uint16) (int, error)
-	// ReadFrom returns the next datagram and the port it is from.
+	// ReadFrom returns the next datagram and the port it is from. The error
+	// syscall.ECONNREFUSED with a port says that nobody serves that, which was learnt
+	// after WriteTo: the client is told, and the exchange goes on.
 	ReadFrom(b []byte) (n int, port uint16, err error)
 	// SetReadDeadline is as in net.Conn.
 	SetReadDeadline(t time.Time) error

@@ -122,6 +122,12 @@ func (s *Stack) receive(f *flow, d Datagrams) {
 	buf := make([]byte, flowBuffer)
 	for {
 		n, port, err := d.ReadFrom(buf)
+		if errors.Is(err, syscall.ECONNREFUSED) && port != 0 {
+			// What it answers is gone: its headers say enough.
+			sent := datagramPacket(f.key.src, netip.AddrPortFrom(f.key.dst, port), nil)
+			s.refuse(f, datagram{packet: sent, port: port}, noPort)
+			continue
+		}
 		if err != nil {
 			return
 		}
