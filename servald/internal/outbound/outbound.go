@@ -98,11 +98,13 @@ func (c Config) withDefaults() Config {
 }
 
 // Outbound opens connections for clients. Make one with New; its methods are safe for
-// concurrent use. It starts no goroutines and needs no closing.
+// concurrent use. It starts no goroutines and needs no closing but that of
+// its node.
 type Outbound struct {
 	pins  pins
 	dials *fair.Gate[who]
 	local localAddrs
+	pings pings
 
 	mu  sync.RWMutex
 	cfg Config
@@ -226,22 +228,4 @@ func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network str
 		stay = DefaultPinFor
 	}
 	return &conn{Conn: made, release: func() { p.release(time.Now(), stay) }}, p.instance != nil, nil
-}
-
-// Ping measures that an instance of a service answers: a real round trip to it, without
-// its program. No rule for clients counts.
-func (o *Outbound) Ping(ctx context.Context, service string) error {
-	for _, network := range []string{"tcp", "udp"} {
-		var opened *conn
-		opened, err := o.dial(ctx, Client{Via: "ping"}, network, service, 0)
-		if err == nil {
-			defer opened.Close()
-			_, err = opened.Ping(ctx)
-			return err
-		}
-		if network == "udp" || !IsRefused(err) && !IsNoService(err) || IsDenied(err) {
-			return err
-		}
-	}
-	return nil
 }

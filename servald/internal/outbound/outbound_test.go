@@ -214,15 +214,27 @@ func TestErrors(t *testing.T) {
 // TestPing: services of streams and of datagrams answer, others do not.
 func TestPing(t *testing.T) {
 	c := nodetest.New(t)
-	c.Echo("svc:stream")
+	gone := c.Echo("svc:stream")
 	c.EchoPackets("svc:packets")
-	o := New(Config{Node: c.Node()})
+	node := c.Node()
+	o := New(Config{Node: node})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	for _, name := range []string{"svc:stream", "svc:packets"} {
-		if err := o.Ping(ctx, name); err != nil {
-			t.Errorf("%s: %v", name, err)
+		for range 3 {
+			if err := o.Ping(ctx, name); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
+	}
+	if n := node.Stats().Connections; n != 2 {
+		t.Errorf("pings left %d connections, 2 wanted", n)
+	}
+	// What was kept for the next ping may have ended meanwhile.
+	gone.Close()
+	c.Echo("svc:stream")
+	if err := o.Ping(ctx, "svc:stream"); err != nil {
+		t.Errorf("with another instance: %v", err)
 	}
 	if err := o.Ping(ctx, "svc:none"); !IsNoService(err) {
 		t.Errorf("svc:none: %v", err)
