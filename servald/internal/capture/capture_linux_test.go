@@ -241,7 +241,11 @@ func TestHost(t *testing.T) {
 // datagram sends one, and looks where the answer comes from.
 func datagram(t *testing.T, to string) {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", ":0")
+	network := "udp4"
+	if strings.HasPrefix(to, "[") {
+		network = "udp6"
+	}
+	pc, err := net.ListenPacket(network, ":0")
 	must(t, err)
 	defer pc.Close()
 	dst := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(to))

@@ -27,8 +27,9 @@ type datagrams struct {
 	c     *Capture
 	udp   *net.UDPConn
 	table *relay.Table[flowKey, netip.Addr]
+	raw   *rawSender
 
-	mu      sync.Mutex
+	mu      sync.Mutex // what raw does not send leaves by sockets
 	answers map[netip.AddrPort]*list.Element
 	used    *list.List // of *answering, the longest unused first
 }
@@ -46,7 +47,7 @@ const maxAnswering = 1024
 const maxDatagram = 64 << 10
 
 func newDatagrams(c *Capture, udp *net.UDPConn) *datagrams {
-	d := &datagrams{c: c, udp: udp, answers: make(map[netip.AddrPort]*list.Element), used: list.New()}
+	d := &datagrams{c: c, udp: udp, raw: newRawSender(), answers: make(map[netip.AddrPort]*list.Element), used: list.New()}
 	d.table = &relay.Table[flowKey, netip.Addr]{
 		Max: c.cfg.Max, Idle: c.cfg.UDPIdle, Log: c.cfg.Log,
 		Open: func(ctx context.Context, k flowKey, _ netip.Addr, port uint16) (outbound.Datagrams, error) {
@@ -84,6 +85,7 @@ func (d *datagrams) run(ctx context.Context) error {
 
 func (d *datagrams) close() {
 	d.table.Close()
+	d.raw.close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for e := d.used.Front(); e != nil; e = e.Next() {
@@ -93,12 +95,17 @@ func (d *datagrams) close() {
 
 // deliver sends an answer from the address and port that the client knows.
 func (d *datagrams) deliver(k flowKey, b []byte, port uint16) {
-	udp, err := d.from(netip.AddrPortFrom(k.dst, port))
+	at := netip.AddrPortFrom(k.dst, port)
+	err := d.raw.send(at, k.src, b)
+	if errors.Is(err, errNoRaw) {
+		var udp *net.UDPConn
+		if udp, err = d.from(at); err == nil {
+			_, err = udp.WriteToUDPAddrPort(b, k.src)
+		}
+	}
 	if err != nil {
 		d.c.cfg.Log.Debug("an answer is lost", "from", k.dst, "to", k.src, "err", err)
-		return
 	}
-	udp.WriteToUDPAddrPort(b, k.src)
 }
 
 // from returns a socket at an address that is not ours.
