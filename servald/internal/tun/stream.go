@@ -89,6 +89,8 @@ func (st *stream) fault(op string, err tcpip.Error) error {
 		cause = net.ErrClosed
 	case *tcpip.ErrConnectionReset, *tcpip.ErrConnectionAborted:
 		cause = syscall.ECONNRESET
+	case *tcpip.ErrNotConnected:
+		cause = syscall.ENOTCONN
 	case *tcpip.ErrTimeout:
 		cause = syscall.ETIMEDOUT
 	case *tcpip.ErrClosedForSend, *tcpip.ErrAborted, *tcpip.ErrInvalidEndpointState:
