@@ -25,6 +25,7 @@ type Program struct {
 	Ways    []stage.Way
 	Quick   bool // it is in the part that every test run does
 	service string
+	udp     bool // what lasts goes by UDP
 
 	// works runs the program once, briefly, and checks what it did.
 	works func(ctx context.Context, c *call) error
@@ -36,8 +37,12 @@ type Program struct {
 // Service is the name of the service that the program uses.
 func (p *Program) Service() string { return p.service }
 
-// Lasts says that the program is one that goes on for long.
-func (p *Program) Lasts() bool { return p.lasts != nil }
+// Lasts says that the program is one that goes on for long, whatever happens to the
+// network. Capture leaves programs the host's own addresses, so that datagrams from
+// that of an interface that is gone cannot be sent.
+func (p *Program) Lasts(by stage.Way) bool {
+	return p.lasts != nil && !(p.udp && by == stage.Capture)
+}
 
 // All lists the programs.
 func All() []*Program {

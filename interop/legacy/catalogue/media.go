@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,14 +57,14 @@ func mediaPrograms() []*Program {
 			return c.iperf(ctx, append(args, more...))
 		}
 		return &Program{
-			Name: name, Needs: []string{"iperf3"}, Ways: ways, Quick: quick, service: "svc:iperf",
+			Name: name, Needs: []string{"iperf3"}, Ways: ways, Quick: quick, service: "svc:iperf", udp: slices.Contains(options, "-u"),
 			works: func(ctx context.Context, c *call) error { return run(ctx, c, time.Second) },
 			lasts: func(ctx context.Context, c *call, d time.Duration) error { return run(ctx, c, d, "-b", "4M") },
 		}
 	}
 	sip := func(name, service, transport string, ways []stage.Way) *Program {
 		return &Program{
-			Name: name, Needs: []string{"sipp"}, Ways: ways, service: service,
+			Name: name, Needs: []string{"sipp"}, Ways: ways, service: service, udp: transport == "u1",
 			works: func(ctx context.Context, c *call) error { return c.sip(ctx, transport, 20, time.Millisecond) },
 			lasts: func(ctx context.Context, c *call, d time.Duration) error { return c.sip(ctx, transport, 5, d) },
 		}
@@ -84,7 +85,7 @@ func mediaPrograms() []*Program {
 			},
 		},
 		{
-			Name: "tftp, answers from new ports", Needs: []string{"tftp"}, Ways: byName, service: "svc:tftp",
+			Name: "tftp, answers from new ports", Needs: []string{"tftp"}, Ways: byName, service: "svc:tftp", udp: true,
 			works: func(ctx context.Context, c *call) error { return c.tftp(ctx, "sub/0.js", "") },
 			lasts: func(ctx context.Context, c *call, _ time.Duration) error {
 				return c.tftp(ctx, "slow/file", c.seed.slow)

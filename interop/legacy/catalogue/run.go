@@ -5,6 +5,7 @@ package catalogue
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/legacy/stage"
 )
 
@@ -168,7 +170,7 @@ func (h *House) Spreads(ctx context.Context, p *Program, way stage.Way, runs int
 	if sv.handled == nil {
 		return nil, nil
 	}
-	count := func() (map[string]int, error) {
+	read := func() (map[string]int, error) {
 		n := map[string]int{}
 		for _, i := range h.instances[p.service] {
 			var err error
@@ -177,6 +179,21 @@ func (h *House) Spreads(ctx context.Context, p *Program, way stage.Way, runs int
 			}
 		}
 		return n, nil
+	}
+	// Servers may count a moment after their clients have gone.
+	count := func() (map[string]int, error) {
+		for {
+			before, err := read()
+			if err != nil {
+				return nil, err
+			}
+			if err := command.Pause(ctx, 50*time.Millisecond); err != nil {
+				return nil, err
+			}
+			if after, err := read(); err != nil || maps.Equal(before, after) {
+				return after, err
+			}
+		}
 	}
 	var all Spread
 	before, err := count()

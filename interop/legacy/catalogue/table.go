@@ -86,7 +86,7 @@ func Table(ctx context.Context, programs []*Program, o Options) ([]Outcome, erro
 			if ctx.Err() != nil {
 				return all, ctx.Err()
 			}
-			if r.Works && p.Lasts() && o.Watch > 0 {
+			if r.Works && p.Lasts(way) && o.Watch > 0 {
 				lasting = append(lasting, p)
 			} else if o.Say != nil {
 				o.Say(r)

@@ -30,11 +30,13 @@ instances behind one name, each with servald serve. A program gets to the servic
 **works** is one run whose output is checked: files byte by byte. **survives** is one
 long run during which the client loses its first path, gets it back, loses its second
 and gets that back, and which must end without an error and with all it had to do.
-Programs that are not run for long do not have that. Empty: the way does not fit, such
-as UDP through a proxy that the program does not know.
+Programs that are not run for long do not have that, nor those that send UDP by capture,
+which leaves them the host's own addresses: from that of an interface that is gone nothing
+can be sent. Empty: the way does not fit, such as UDP through a proxy that the program
+does not know.
 
 The last column is where several runs in a row went, each a client of its own: the
-instances in all, and the most that one run used. Several connections of one program
+instances in all by the way that reached most, and the most that one run used. Several connections of one program
 belong together, so that should be one.
 
 `
@@ -56,7 +58,7 @@ func markdown(all []catalogue.Outcome, now time.Time) string {
 	}
 	for _, name := range names {
 		fmt.Fprintf(&b, "| %s |", name)
-		instances := ""
+		union, most := 0, 0
 		for _, w := range stage.Ways {
 			n := slices.IndexFunc(all, func(o catalogue.Outcome) bool { return o.Program == name && o.Way == w })
 			if n < 0 {
@@ -65,11 +67,13 @@ func markdown(all []catalogue.Outcome, now time.Time) string {
 			}
 			o := all[n]
 			fmt.Fprintf(&b, " %s |", cell(o))
-			if o.Runs > 0 && instances == "" {
-				instances = fmt.Sprintf("%d, %d", o.Union, o.Most)
-			}
+			union, most = max(union, o.Union), max(most, o.Most)
 		}
-		fmt.Fprintf(&b, " %s |\n", instances)
+		if union == 0 {
+			b.WriteString(" |\n")
+			continue
+		}
+		fmt.Fprintf(&b, " %d, %d |\n", union, most)
 	}
 	n := catalogue.Count(all)
 	fmt.Fprintf(&b, "\n%d of %d work, %d of %d survive. %s, %s.\n", n.Passed, n.Ran, n.Survived, n.Cut, now.UTC().Format("2 January 2006"), machine.Describe())
