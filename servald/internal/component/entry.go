@@ -3,6 +3,7 @@ package component
 import (
 	"cmp"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 )
@@ -38,13 +39,13 @@ func newEntry(m *Manager, s Spec) *entry {
 }
 
 // take reports whether the entry can go on with another spec, and whether that
-// changed it.
+// changed it. One that has failed is better started anew at once.
 func (e *entry) take(s Spec) (ok, changed bool) {
 	e.mu.Lock()
 	now, state, update := e.spec, e.state, e.running.Update
 	e.mu.Unlock()
 	changed = !same(now.Config, s.Config)
-	if changed && (state != Ready || update == nil || !update(s.Config)) {
+	if state == Failed || changed && (state != Ready || update == nil || !update(s.Config)) {
 		return false, false
 	}
 	// A start that comes later is with what is wanted now.
@@ -64,7 +65,7 @@ func (e *entry) run() {
 	defer close(e.done)
 	defer e.m.forget(e)
 	defer e.free()
-	wait := retryFirst
+	wait, told := retryFirst, ""
 	for {
 		e.mu.Lock()
 		start := e.spec.Start
@@ -74,6 +75,10 @@ func (e *entry) run() {
 		if err == nil {
 			e.set(Ready, nil, r)
 			e.report(nil)
+			if told != "" {
+				e.m.log.Warn(e.id.kind+" runs again", "name", e.id.name)
+				told = ""
+			}
 			select {
 			case <-r.Done:
 				if err = ended(r); time.Since(began) > retryMax {
@@ -90,7 +95,12 @@ func (e *entry) run() {
 		}
 		e.set(Failed, err, Running{})
 		e.report(err)
-		e.m.log.Warn(e.id.kind+" does not run, it is tried again", "name", e.id.name, "after", wait, "err", err)
+		level := slog.LevelWarn
+		if err.Error() == told {
+			level = slog.LevelDebug // the same as before: said once is enough
+		}
+		told = err.Error()
+		e.m.log.Log(e.m.ctx, level, e.id.kind+" does not run, it is tried again", "name", e.id.name, "after", wait, "err", err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:

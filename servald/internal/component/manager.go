@@ -57,11 +57,13 @@ func (m *Manager) Apply(specs []Spec) (done Changes, err error) {
 	former := make(map[key]bool)
 	var gone []*entry
 	for _, e := range old {
-		former[e.id] = true
 		i := slices.IndexFunc(specs, func(s Spec) bool { return s.key() == e.id })
 		ok, updated := false, false
 		if i >= 0 {
+			former[e.id] = e.status().State != Failed
 			ok, updated = e.take(specs[i])
+		} else {
+			done.Stopped++
 		}
 		switch {
 		case !ok:
@@ -104,7 +106,6 @@ func (m *Manager) Apply(specs []Spec) (done Changes, err error) {
 			done.Started++
 		}
 	}
-	done.Stopped = len(old) - done.Kept - done.Changed
 	return done, errors.Join(errs...)
 }
 

@@ -134,6 +134,10 @@ func TestRetry(t *testing.T) {
 		if s := m.Status(); s[0].State != Failed || s[0].Error != "address already in use" || s[1].State != Ready {
 			t.Errorf("status %+v", s)
 		}
+		// Who applies it again hears of it again.
+		if done, err := m.Apply([]Spec{w.spec("a", 1), w.spec("b", 1)}); err == nil || done != (Changes{Kept: 1, Started: 1}) {
+			t.Errorf("once more: %+v, %v", done, err)
+		}
 		time.Sleep(10 * time.Second)
 		w.mu.Lock()
 		w.broken["a"] = nil

@@ -132,7 +132,7 @@ func element(t reflect.Type) reflect.Type {
 func nearest(key string, names []string) string {
 	best, at := "", 3
 	for _, n := range names {
-		if d := distance(key, n); d < at && d < len(n) {
+		if d := distance(key, n); d < at && d < min(len(n), len(key)) {
 			best, at = n, d
 		}
 	}
