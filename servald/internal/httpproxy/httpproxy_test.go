@@ -306,18 +306,24 @@ func TestPassword(t *testing.T) {
 		}
 	})
 	at := start(t, c, &Server{Users: map[string]string{"alice": "wonderland"}})
-	for want, user := range map[int]*url.Userinfo{
-		200: url.UserPassword("alice", "wonderland"), 407: url.UserPassword("alice", "w"), 408: nil,
+	for _, tc := range []struct {
+		user *url.Userinfo
+		want int
+	}{
+		{url.UserPassword("alice", "wonderland"), 200},
+		{url.UserPassword("alice", "w"), 407},
+		{url.UserPassword("bob", ""), 407},
+		{nil, 407},
 	} {
-		client := through(at, user)
+		client := through(at, tc.user)
 		resp, err := client.Get("http://web.svc.serval/")
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
 		client.CloseIdleConnections()
-		if resp.StatusCode != want && (user != nil || resp.StatusCode != 407) {
-			t.Errorf("%v: %s", user, resp.Status)
+		if resp.StatusCode != tc.want {
+			t.Errorf("%v: %s", tc.user, resp.Status)
 		}
 	}
 }
