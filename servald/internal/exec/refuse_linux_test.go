@@ -91,3 +91,19 @@ func TestSSH(t *testing.T) {
 		}
 	})
 }
+
+// TestContainer: root in a container has not all that root has, and needs a user
+// namespace; in it the program has what it had.
+func TestContainer(t *testing.T) {
+	eachUser(t, func(t *testing.T, r runner) {
+		if r.user {
+			t.Skip("this is about root")
+		}
+		cmd := r.within(t, "set -- setpriv --inh-caps=-all --bounding-set=-sys_admin,-net_admin \"$@\"", "sh", "-c",
+			`grep CapEff /proc/self/status; "$0" `+asProgram+` ask tcp service.test:80 hello`, r.self)
+		out, code := output(t, cmd)
+		if !strings.Contains(out, "fffedfefff\nport 80: hello\n") || code != 0 {
+			t.Errorf("%q, code %d", out, code)
+		}
+	})
+}
