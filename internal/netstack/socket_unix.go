@@ -85,7 +85,7 @@ func (s *socket) Write(b []byte) (int, error) {
 		return 0, errPause
 	}
 	for {
-		n, err := syscall.Write(s.fd, b)
+		n, err := writeNow(s.fd, b)
 		switch {
 		case err == syscall.EINTR:
 			continue

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -83,11 +84,20 @@ func (s *socketSource) lookNow(fd uintptr) bool {
 }
 
 func (s *socketSource) takeNow(fd uintptr) bool {
-	s.n, _, s.err = retry(func() (int, unix.Sockaddr, error) {
-		n, err := unix.Read(int(fd), s.b)
-		return n, nil, err
-	})
-	return s.err != unix.EAGAIN
+	// A raw system call, since this one does not wait: otherwise the scheduler might think
+	// so, and start a thread.
+	for {
+		n, _, err := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.b))), uintptr(len(s.b)))
+		switch err {
+		case unix.EINTR:
+			continue
+		case 0:
+			s.n, s.err = int(n), nil
+		default:
+			s.n, s.err = 0, err
+		}
+		return err != unix.EAGAIN
+	}
 }
 
 // retry repeats what a signal interrupted.

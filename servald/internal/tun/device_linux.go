@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -62,6 +63,7 @@ func FromFile(f *os.File, mtu int) Device { return fromFile(f, f.Name(), mtu) }
 
 func fromFile(f *os.File, name string, mtu int) *device {
 	d := &device{File: f, name: name, mtu: mtu}
+	d.read.call = d.read.now
 	raw, err := f.SyscallConn()
 	if err == nil {
 		d.raw = raw
@@ -80,6 +82,15 @@ type device struct {
 	raw  syscall.RawConn
 	name string
 	mtu  int
+	read reader
+
+	closed atomic.Bool
+}
+
+// Close implements Device.
+func (d *device) Close() error {
+	d.closed.Store(true)
+	return d.File.Close()
 }
 
 // Name returns the interface's name.
@@ -87,6 +98,51 @@ func (d *device) Name() string { return d.name }
 
 // MTU implements Device.
 func (d *device) MTU() int { return d.mtu }
+
+// Read implements Device. One goroutine at a time may call it.
+func (d *device) Read(b []byte) (int, error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	r := &d.read
+	r.b = b
+	err := d.raw.Read(r.call)
+	r.b = nil
+	switch {
+	case d.closed.Load():
+		return 0, os.ErrClosed
+	case err != nil:
+		return 0, err
+	case r.err != 0:
+		return 0, r.err
+	}
+	return r.n, nil
+}
+
+// reader is one read. call is its method, made once.
+type reader struct {
+	b    []byte
+	n    int
+	err  syscall.Errno
+	call func(fd uintptr) bool
+}
+
+// now returns false if there is no packet.
+func (r *reader) now(fd uintptr) bool {
+	for {
+		var n uintptr
+		n, _, r.err = unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(r.b))), uintptr(len(r.b)))
+		switch r.err {
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			return false
+		case 0:
+			r.n = int(n)
+		}
+		return true
+	}
+}
 
 // writev implements vectored.
 func (d *device) writev(head, tail []byte) error {
@@ -121,10 +177,11 @@ var writers = sync.Pool{New: func() any {
 	return w
 }}
 
-// write never waits: what the device does not take is lost.
+// write never waits: what the device does not take is lost. A raw system call does not
+// let the scheduler think that it might: for one of 64 KiB that would start a thread.
 func (w *writer) write(fd uintptr) bool {
 	for {
-		_, _, w.err = unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.iov)), uintptr(w.n))
+		_, _, w.err = unix.RawSyscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&w.iov)), uintptr(w.n))
 		if w.err != unix.EINTR {
 			return true
 		}
