@@ -29,9 +29,11 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // the cause of ctx when that is done.
 //
 // A reset of one is passed on to the other by [Abort], after what had come before it,
-// and so is that it can no longer be reached.
+// and so is that it can no longer be reached, or that this process is killed.
 func Join(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
 	j := joint{a: a, b: b}
+	linger0(a)
+	linger0(b)
 	defer j.close()
 	stop := context.AfterFunc(ctx, func() {
 		if errors.Is(context.Cause(ctx), ErrCut) {
@@ -55,6 +57,14 @@ func Join(ctx context.Context, a, b net.Conn) (aToB, bToA int64, err error) {
 	return aToB, bToA, j.err
 }
 
+// linger0 has the kernel reset a socket whose process is killed, since what was passed on
+// then need not be all; whoever closes it in order takes that back.
+func linger0(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+}
+
 // joint is two connections that are joined.
 type joint struct {
 	a, b net.Conn
@@ -70,9 +80,12 @@ func (j *joint) close() {
 	for _, c := range []net.Conn{j.a, j.b} {
 		if j.cut.Load() {
 			Abort(c)
-		} else {
-			c.Close()
+			continue
 		}
+		if t, ok := c.(*net.TCPConn); ok {
+			t.SetLinger(-1)
+		}
+		c.Close()
 	}
 }
 
