@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/serval-net/serval/interop/internal/command"
@@ -188,7 +189,9 @@ func (p plan) besideGreedy(ctx context.Context, system string) (map[string]float
 
 // programs runs the table of programs.
 func (p plan) programs(ctx context.Context, _ string) (map[string]float64, error) {
-	all, err := catalogue.Table(ctx, catalogue.All(), catalogue.Options{Watch: p.watch})
+	all, err := catalogue.Table(ctx, catalogue.All(), catalogue.Options{Watch: p.watch, Say: func(o catalogue.Outcome) {
+		fmt.Fprintln(os.Stderr, "  "+o.String())
+	}})
 	if err != nil {
 		return nil, err
 	}
