@@ -68,6 +68,7 @@ func fromFile(f *os.File, name string, mtu int) *device {
 	if err == nil {
 		d.raw = raw
 		raw.Control(func(fd uintptr) {
+			unix.SetNonblock(int(fd), true) // raw system calls must not wait
 			// Packets of this host's programs then come with half a checksum, which
 			// is as good, and cost the kernel none. A refusal is no harm.
 			unix.IoctlSetInt(int(fd), unix.TUNSETOFFLOAD, unix.TUN_F_CSUM)
