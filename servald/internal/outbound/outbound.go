@@ -206,7 +206,7 @@ func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network str
 
 	d := &serval.Dialer{Node: cfg.Node, Policy: rule.Policy, Port: port}
 	if cfg.NoPin || rule.NoPin {
-		made, err := d.DialConn(ctx, network, name.String())
+		made, err := dialAside(ctx, d, network, name)
 		if err != nil {
 			return nil, false, err
 		}
@@ -217,7 +217,7 @@ func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network str
 		return nil, false, err
 	}
 	d.Prefer = p.instance
-	made, err := d.DialConn(ctx, network, name.String())
+	made, err := dialAside(ctx, d, network, name)
 	if err != nil {
 		p.release(time.Now(), 0)
 		return nil, false, err
@@ -228,4 +228,16 @@ func (o *Outbound) dialAs(ctx context.Context, cfg Config, c Client, network str
 		stay = DefaultPinFor
 	}
 	return &conn{Conn: made, release: func() { p.release(time.Now(), stay) }}, p.instance != nil, nil
+}
+
+// dialAside dials on a stack of its own, which goes with it: that of the caller, which
+// may carry the connection for long, does not grow for the handshake.
+func dialAside(ctx context.Context, d *serval.Dialer, network string, name sal.Name) (made *serval.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		made, err = d.DialConn(ctx, network, name.String())
+	}()
+	<-done
+	return made, err
 }
