@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/resolver/control"
@@ -50,7 +52,7 @@ func (a *App) openProgram(ctx context.Context, out outbound.Config) (_ tun.Handl
 	var all resolver.Lister // only a daemon can tell
 	if path, running := control.FindSocket(); running {
 		c := control.NewClient(path)
-		ends = append(ends, c.Close, follow(pool, c))
+		ends = append(ends, c.Close, inBackground(func(ctx context.Context) { pool.Follow(ctx, c) }))
 		all = c
 	}
 	upstream, err := resolvconf.Servers("")
@@ -63,7 +65,7 @@ func (a *App) openProgram(ctx context.Context, out outbound.Config) (_ tun.Handl
 	if err != nil {
 		return nil, nil, err
 	}
-	ends = append(ends, server.Close)
+	ends = append(ends, server.Close, inBackground(func(ctx context.Context) { refresh(ctx, server, upstream) }))
 	return &virtual.Handler{
 		Names: pool, DNS: server, Services: outbound.New(out), Exit: exit.New(exit.Config{Log: log}),
 		// All processes of the program are one client, which has an address of each family.
@@ -71,14 +73,34 @@ func (a *App) openProgram(ctx context.Context, out outbound.Config) (_ tun.Handl
 	}, end, nil
 }
 
-// follow lets a pool learn the addresses of all services until the result is called.
-func follow(pool *vaddr.Pool, from resolver.Follower) (stop func() error) {
+// refreshEvery is how often the host's DNS servers are looked up, which change when it
+// moves.
+const refreshEvery = 3 * time.Second
+
+// refresh lets a server ask the servers that the host has now, until ctx is done.
+func refresh(ctx context.Context, server *dns.Server, known []string) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if now, err := resolvconf.Servers(""); err == nil && !slices.Equal(now, known) && server.SetUpstream(now) == nil {
+			known = now
+		}
+	}
+}
+
+// inBackground starts f, which goes on until the result is called.
+func inBackground(f func(context.Context)) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var following sync.WaitGroup
-	following.Go(func() { pool.Follow(ctx, from) })
+	var running sync.WaitGroup
+	running.Go(func() { f(ctx) })
 	return func() error {
 		cancel()
-		following.Wait()
+		running.Wait()
 		return nil
 	}
 }

@@ -147,14 +147,14 @@ func (c *carrier) run(ctx context.Context) error {
 		dev.Close()
 		return err
 	}
-	served := make(chan error, 1)
-	go func() { served <- c.stack.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-served; err != nil {
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := c.stack.Run(ctx); err != nil {
 			c.cfg.Log.Error("the program's network has ended", "err", err)
 		}
 	}()
+	defer func() { cancel(); <-served }()
 	if stop, err := c.mirror(ctx); err != nil {
 		c.cfg.Log.Warn("localhost's ports are not there for the program", "err", err)
 	} else {
@@ -168,6 +168,7 @@ func (c *carrier) run(ctx context.Context) error {
 	}
 	go c.wait()
 	leaveFiles(c.inherited, false)
+	writeFromBackground()
 	select {
 	case <-c.gone:
 	case <-c.frontGone:
@@ -192,6 +193,7 @@ func (c *carrier) setUp() (tun.Device, error) {
 	}
 	users := needsUsers(effective)
 	world6 := hostHasIPv6()
+	ports := readPorts()
 	if c.ns, err = newNamespace(); err != nil {
 		if users {
 			err = explainUsers(err)
@@ -204,6 +206,7 @@ func (c *carrier) setUp() (tun.Device, error) {
 		if dev, err = setUpNetwork(world6); err != nil {
 			return err
 		}
+		ports.write()
 		if err := setUpMounts(c.cfg.Server, users); err != nil {
 			return err
 		}

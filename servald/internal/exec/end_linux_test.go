@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -94,6 +95,33 @@ func TestKilled(t *testing.T) {
 				p.end(128 + 9)
 			})
 		}
+	})
+}
+
+// TestKilledEarly kills the front, or the carrier, while it starts.
+func TestKilledEarly(t *testing.T) {
+	eachUser(t, func(t *testing.T, r runner) {
+		for delay := time.Duration(0); delay < 60*time.Millisecond; delay += 4 * time.Millisecond {
+			cmd := r.command("sleep", "61.5")
+			must(t, cmd.Start())
+			time.Sleep(delay)
+			victim := cmd.Process.Pid
+			if children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", victim, victim)); delay%8 > 0 && len(children) > 0 {
+				victim, _ = strconv.Atoi(strings.Fields(string(children))[0])
+			}
+			syscall.Kill(victim, syscall.SIGKILL)
+			cmd.Wait()
+		}
+		waitFor(t, "the end of all processes", func() bool {
+			links, _ := filepath.Glob("/proc/[0-9]*/exe")
+			for _, link := range links {
+				line, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "cmdline"))
+				if target, _ := os.Readlink(link); target == r.self || string(line) == "sleep\x0061.5\x00" {
+					return false
+				}
+			}
+			return true
+		})
 	})
 }
 

@@ -36,7 +36,7 @@ func Front(command []string, carrier func(fd int) []string) (int, error) {
 	if err != nil {
 		return 0, &Error{CodeFailed, err}
 	}
-	f := &front{peer: peer, inherited: inherited, signals: catchSignals(ignored), messages: make(chan message)}
+	f := &front{peer: peer, inherited: inherited, signals: catchSignals(ignored), messages: make(chan message), stays: true}
 	f.carrier, err = startCarrier(carrier(fd))
 	unix.Close(fd)
 	if err != nil {
@@ -202,6 +202,7 @@ func (f *front) run() (int, error) {
 				f.started = true
 				f.watching.Store(true)
 				leaveFiles(f.inherited, false)
+				writeFromBackground()
 			case kindStopped:
 				f.goesOn = 0
 				if isStopped(m.Pid) { // still
@@ -226,10 +227,10 @@ func (f *front) run() (int, error) {
 // alone.
 func (f *front) leave() {
 	if unix.Setpgid(0, f.carrier) == nil {
+		f.stays = false
 		f.peer.send(message{Kind: kindLeft})
 		return
 	}
-	f.stays = true
 	f.peer.send(message{Kind: kindStays})
 }
 

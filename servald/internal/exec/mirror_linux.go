@@ -143,7 +143,7 @@ func (m *mirror) toInside(ctx context.Context, e endpoint) (*opening, error) {
 	if isUDP(e) {
 		var conn net.PacketConn
 		err := m.ns.do(func() (err error) {
-			conn, err = net.ListenPacket(e.network, e.addr.String())
+			conn, err = listenPacket(e)
 			return
 		})
 		if err != nil {
@@ -169,7 +169,7 @@ func (m *mirror) toInside(ctx context.Context, e endpoint) (*opening, error) {
 // toHost opens on the host what listens inside.
 func (m *mirror) toHost(ctx context.Context, e endpoint) (*opening, error) {
 	if isUDP(e) {
-		conn, err := net.ListenPacket(e.network, e.addr.String())
+		conn, err := listenPacket(e)
 		if err != nil {
 			return nil, err
 		}
@@ -184,6 +184,17 @@ func (m *mirror) toHost(ctx context.Context, e endpoint) (*opening, error) {
 	return m.serve(ctx, ln, func(_ context.Context, to netip.AddrPort) (net.Conn, error) {
 		return m.dialInside(unix.SOCK_STREAM, to)
 	}), nil
+}
+
+// listenPacket opens a UDP port, which others may then share as they do on one host, if
+// they want to.
+func listenPacket(e endpoint) (net.PacketConn, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) {
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		})
+	}}
+	return lc.ListenPacket(context.Background(), e.network, e.addr.String())
 }
 
 // serve joins what ln accepts with the same port on the other side.

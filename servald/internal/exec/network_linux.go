@@ -84,11 +84,37 @@ func HasIPv6() bool {
 	return err == nil && string(b) == "0\n"
 }
 
-// allowPing lets the program's group ping without privileges, as most systems let
-// all. Where that fails, ping needs root, as it does by default in a namespace.
+// allowPing lets all groups ping without privileges, as most systems do, or the
+// program's if others mean nothing in its user namespace. Where that fails, ping needs
+// root, as it does by default in a namespace.
 func allowPing() {
-	gid := unix.Getegid()
-	os.WriteFile("/proc/sys/net/ipv4/ping_group_range", fmt.Appendf(nil, "%d %d", gid, gid), 0)
+	const path = "/proc/sys/net/ipv4/ping_group_range"
+	if os.WriteFile(path, []byte("0 2147483647"), 0) != nil {
+		gid := unix.Getegid()
+		os.WriteFile(path, fmt.Appendf(nil, "%d %d", gid, gid), 0)
+	}
+}
+
+// portSettings are the host's settings of who may use which ports.
+type portSettings map[string][]byte
+
+// readPorts reads those of the calling thread's namespace.
+func readPorts() portSettings {
+	s := make(portSettings)
+	for _, name := range []string{"ip_unprivileged_port_start", "ip_local_port_range"} {
+		path := "/proc/sys/net/ipv4/" + name
+		if b, err := os.ReadFile(path); err == nil {
+			s[path] = b
+		}
+	}
+	return s
+}
+
+// write applies them to the calling thread's namespace.
+func (s portSettings) write() {
+	for path, b := range s {
+		os.WriteFile(path, b, 0) // the defaults do as well
+	}
 }
 
 // hostHasIPv6 reports whether this host has a route to the IPv6 Internet. It sends

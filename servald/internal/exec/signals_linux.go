@@ -71,6 +71,10 @@ func inForeground() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
+// writeFromBackground lets this process write errors to a terminal that has others stop
+// for it (stty tostop). Programs that are started later would inherit that.
+func writeFromBackground() { signal.Ignore(unix.SIGTTOU) }
+
 // sigaction is the kernel's struct of that name, or longer. All zero is the default
 // action on every architecture.
 type sigaction [16]uint64
