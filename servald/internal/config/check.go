@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serval-net/serval/servald/internal/dns"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/vaddr"
 )
@@ -116,9 +117,12 @@ func (c *Config) conflicts() error {
 }
 
 func (a *Addresses) check() error {
-	p := a.IPv4
-	if !p.Addr().Is4() || p != p.Masked() || p.Bits() > 30 || p.Bits() < 8 {
-		return fmt.Errorf("[addresses]: ipv4 %v is no range for virtual addresses; write one such as %v, /8 to /30, that nobody uses here", p, vaddr.DefaultPrefix4)
+	err := vaddr.CheckPrefix4(a.IPv4)
+	if err == nil {
+		err = checkRanges([]netip.Prefix{a.IPv4})
+	}
+	if err != nil {
+		return fmt.Errorf("[addresses]: ipv4: %w", err)
 	}
 	return nil
 }
@@ -148,13 +152,8 @@ func (d *DNS) check() error {
 			return fmt.Errorf("listen %v has no port; programs ask at 53", l)
 		}
 	}
-	for _, u := range d.Upstream {
-		if _, err := netip.ParseAddrPort(u); err == nil {
-			continue
-		}
-		if _, err := netip.ParseAddr(u); err != nil {
-			return fmt.Errorf("upstream %q is no address; write the IP address of a DNS server, such as 192.0.2.53 or [2001:db8::53]:5353", u)
-		}
+	if _, err := dns.ParseServers(d.Upstream); err != nil {
+		return fmt.Errorf("upstream: %w", err)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -196,7 +197,25 @@ func (s *Server) dropped() {
 	})
 }
 
-// parseServer parses the address of an upstream server.
+// ParseServers parses the addresses of upstream servers, see Config.Upstream, and leaves
+// out those that are named twice.
+func ParseServers(list []string) ([]netip.AddrPort, error) {
+	if len(list) > maxUpstream {
+		return nil, fmt.Errorf("%d DNS servers are given to forward to; choose at most %d", len(list), maxUpstream)
+	}
+	var all []netip.AddrPort
+	for _, text := range list {
+		at, err := parseServer(text)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(all, at) {
+			all = append(all, at)
+		}
+	}
+	return all, nil
+}
+
 func parseServer(text string) (netip.AddrPort, error) {
 	if at, err := netip.ParseAddrPort(text); err == nil && at.Port() != 0 {
 		return at, nil

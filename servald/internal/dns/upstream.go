@@ -29,23 +29,16 @@ type upstream struct {
 // SetUpstream changes the servers to ask for the names that are not ours. What is
 // known of those that stay is kept.
 func (s *Server) SetUpstream(list []string) error {
-	if len(list) > maxUpstream {
-		return fmt.Errorf("%d DNS servers are given to forward to; choose at most %d", len(list), maxUpstream)
+	all, err := ParseServers(list)
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var fresh []*upstream
-	for _, text := range list {
-		at, err := parseServer(text)
-		if err != nil {
-			return err
-		}
-		same := func(u *upstream) bool { return u.at == at }
-		if slices.ContainsFunc(fresh, same) {
-			continue
-		}
+	for _, at := range all {
 		u := &upstream{at: at}
-		if i := slices.IndexFunc(s.upstream, same); i >= 0 {
+		if i := slices.IndexFunc(s.upstream, func(u *upstream) bool { return u.at == at }); i >= 0 {
 			u = s.upstream[i]
 		}
 		fresh = append(fresh, u)

@@ -80,7 +80,7 @@ func Open(path string, cfg Config) (*Pool, error) {
 	if p.prefix == (netip.Prefix{}) {
 		p.prefix = DefaultPrefix4
 	}
-	if err := check4(p.prefix); err != nil {
+	if err := CheckPrefix4(p.prefix); err != nil {
 		return nil, err
 	}
 	p.prefix = p.prefix.Masked()

@@ -47,8 +47,8 @@ func IPv6(service sal.Name) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// check4 says what is wrong with a prefix for a Pool.
-func check4(p netip.Prefix) error {
+// CheckPrefix4 says what is wrong with a prefix for a Pool.
+func CheckPrefix4(p netip.Prefix) error {
 	switch {
 	case !p.IsValid() || !p.Addr().Is4():
 		return fmt.Errorf("the prefix %v for virtual addresses is no IPv4 prefix; write one such as %v", p, DefaultPrefix4)
