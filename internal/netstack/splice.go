@@ -50,10 +50,10 @@ func (p *Pull) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Piece returns how much of n bytes to send at once: a short piece at the end would cost
-// as much as a full one.
-func Piece(n int) int {
-	pieces := (n + MaxSegment - 1) / MaxSegment
+// Piece returns how much of n bytes to send at once, at most most: a short piece at the
+// end would cost as much as a full one.
+func Piece(n, most int) int {
+	pieces := (n + most - 1) / most
 	return (n + pieces - 1) / max(pieces, 1)
 }
 
@@ -107,7 +107,7 @@ func (c *Conn) splice(src Source) (written int64, err error) {
 	for {
 		n, err := src.Buffered()
 		if err == nil {
-			n, err = c.pull(src, Piece(n))
+			n, err = c.pull(src, Piece(n, MaxSegment))
 			written += int64(n)
 		}
 		if err == io.EOF {

@@ -22,7 +22,7 @@ import (
 type plenty struct{ quiet }
 
 func (p plenty) WriteTo(w io.Writer) (n int64, err error) {
-	for b := make([]byte, 64<<10); err == nil; {
+	for b := make([]byte, 44*1400); err == nil; { // a train of Serval's packets
 		var k int
 		k, err = w.Write(b)
 		n += int64(k)

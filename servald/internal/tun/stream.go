@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -27,14 +28,16 @@ type stream struct {
 
 	readable, writable gate
 
+	mss           int // bytes that one packet takes, whatever the IP version
 	local, remote net.Addr
 	closed        atomic.Bool
 }
 
 var _ net.Conn = (*stream)(nil)
 
-func newStream(id stack.TransportEndpointID) *stream {
+func newStream(id stack.TransportEndpointID, mtu int) *stream {
 	st := &stream{
+		mss:    mtu - header.IPv6MinimumSize - header.TCPMinimumSize - header.TCPOptionTSLength - 2,
 		local:  net.TCPAddrFromAddrPort(destination(id)),
 		remote: net.TCPAddrFromAddrPort(source(id)),
 	}
@@ -136,10 +139,10 @@ func (p *payload) Read(b []byte) (int, error) {
 
 // Write returns when TCP has taken all of b.
 func (st *stream) Write(b []byte) (int, error) {
-	done := 0
+	done, size := 0, netstack.Piece(len(b), st.mss)
 	for done < len(b) {
 		st.writable.clear()
-		p := payload(b[done:])
+		p := payload(b[done:min(len(b), done+size)])
 		n, err := st.tcp.Write(&p, tcpip.WriteOptions{})
 		done += int(n)
 		if err == nil {
@@ -286,7 +289,7 @@ func (st *stream) SpliceFrom(src netstack.Source) (written int64, err error) {
 	for {
 		n, err := src.Buffered()
 		if err == nil {
-			n, err = st.pull(src, netstack.Piece(n))
+			n, err = st.pull(src, netstack.Piece(n, st.mss))
 			written += int64(n)
 		}
 		if err == io.EOF {

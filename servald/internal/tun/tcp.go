@@ -114,7 +114,7 @@ func (s *Stack) openStream(id stack.TransportEndpointID, full bool) (net.Conn, e
 
 // accept answers the SYN and waits until the connection is established.
 func (s *Stack) accept(r *tcp.ForwarderRequest) (*stream, error) {
-	st := newStream(r.ID())
+	st := newStream(r.ID(), s.dev.MTU())
 	ep, err := r.CreateEndpoint(&st.queue)
 	if err != nil {
 		return nil, fmt.Errorf("answering the SYN: %v", err)
