@@ -239,7 +239,8 @@ func (c *Capture) Active() (streams, flows int) {
 	return streams, flows
 }
 
-// Close removes the rules and closes the listeners. Connections go on.
+// Close removes the rules and closes the listeners. Connections go on; without the
+// rules, flows of datagrams cannot.
 func (c *Capture) Close() error {
 	c.once.Do(func() {
 		for _, remove := range c.remove {
@@ -247,6 +248,9 @@ func (c *Capture) Close() error {
 		}
 		for _, ln := range c.streams {
 			ln.Close()
+		}
+		for _, udp := range c.datagrams {
+			udp.Close()
 		}
 	})
 	return c.err

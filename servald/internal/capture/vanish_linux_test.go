@@ -2,6 +2,8 @@ package capture
 
 import (
 	"context"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -45,6 +47,25 @@ func TestVanished(t *testing.T) {
 	}
 	if err := <-done; err == nil || !strings.Contains(err.Error(), "removed the rules") {
 		t.Errorf("it ended with %v", err)
+	}
+	if left := leftovers(t); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+// TestClosedUnused: what is closed before it runs leaves no socket open.
+func TestClosedUnused(t *testing.T) {
+	if !inHost(t) {
+		return
+	}
+	network(t)
+	c, err := Open(t.Context(), Config{Mode: TPROXY, To: prefixes("198.18.0.0/15"), Handler: handler{}})
+	must(t, err)
+	must(t, c.Close())
+	for _, udp := range c.datagrams {
+		if _, _, err := udp.ReadFromUDPAddrPort(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("reading from %v: %v", udp.LocalAddr(), err)
+		}
 	}
 	if left := leftovers(t); left != "" {
 		t.Errorf("left behind: %s", left)
