@@ -80,15 +80,25 @@ func (c Config) withDefaults() (Config, error) {
 		return c, errors.New("capture: a Handler is required")
 	}
 	for _, p := range c.To {
-		if !p.IsValid() || p.Bits() == 0 {
-			return c, fmt.Errorf("capture: %v is everything, and would take the traffic of Serval itself", p)
-		}
-		if p.Addr().Is4() && p.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || p.Contains(netip.IPv6Loopback()) {
-			return c, fmt.Errorf("capture: %v has addresses of this host only, whose connections are not captured", p)
+		if err := CheckPrefix(p); err != nil {
+			return c, fmt.Errorf("capture: %w", err)
 		}
 	}
 	return c, nil
 }
+
+// CheckPrefix says why connections to some addresses cannot be captured.
+func CheckPrefix(p netip.Prefix) error {
+	switch {
+	case !p.IsValid() || p.Bits() == 0:
+		return fmt.Errorf("%v is everything, and would take the traffic of Serval itself", p)
+	case p.Overlaps(loopback4) || p.Contains(netip.IPv6Loopback()):
+		return fmt.Errorf("%v has addresses of this host only, whose connections are not captured", p)
+	}
+	return nil
+}
+
+var loopback4 = netip.MustParsePrefix("127.0.0.0/8")
 
 // ports is where the listeners are.
 type ports struct{ v4, v6 uint16 } // 0 for none

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serval-net/serval/servald/internal/capture"
 	"github.com/serval-net/serval/servald/internal/dns"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/vaddr"
@@ -263,6 +264,9 @@ func (c *Capture) check() error {
 		return errors.New("users are those of this host; traffic of clients has none")
 	}
 	for _, p := range c.To {
+		if err := capture.CheckPrefix(p); err != nil {
+			return err
+		}
 		virtual := p.Overlaps(vaddr.Prefix6) || p.Overlaps(vaddr.DefaultPrefix4)
 		if !virtual && len(c.Ports) == 0 {
 			return fmt.Errorf("%v are real addresses, where hosts of Serval may be; write which ports are meant, such as ports = [80, 443], so that their own traffic is left alone", p)

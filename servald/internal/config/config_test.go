@@ -113,6 +113,8 @@ func TestErrors(t *testing.T) {
 		{"[[capture]]\nname = \"web\"", "does not say which traffic"},
 		{"[[capture]]\nports = [1]\nto = [\"192.0.2.1/24\"]", "write 192.0.2.0/24"},
 		{"[[capture]]\nto = [\"192.0.2.1/32\"]", "write which ports are meant"},
+		{"[[capture]]\nports = [80]\nto = [\"0.0.0.0/0\"]", "is everything"},
+		{"[[capture]]\nports = [80]\nto = [\"127.0.0.1/32\"]", "this host only"},
 		{"[[capture]]\nfrom = \"clients\"\nusers = [\"x\"]", "has none"},
 		{"[[name]]\ndeny = true", "does not say which names"},
 		{"[[name]]\nmatch = \"web\"\npolicy = \"fast\"", "write automatic, aggregate"},
