@@ -103,6 +103,15 @@ func (c *Config) conflicts() error {
 			listens("[http_proxy]", l)
 		}
 	}
+	captured := make(map[string]int)
+	for i, s := range c.Capture {
+		traffic := fmt.Sprint(s.Mode, s.From, s.To, s.Ports, s.Users)
+		if first, ok := captured[traffic]; ok {
+			errs = append(errs, fmt.Errorf("[[capture]] number %d and number %d capture the same; leave one out", first, i+1))
+			continue
+		}
+		captured[traffic] = i + 1
+	}
 	exposed := make(map[string]int)
 	for i, e := range c.Expose {
 		if e.Name.IsZero() {

@@ -114,6 +114,7 @@ func TestErrors(t *testing.T) {
 		{"[[capture]]\nports = [1]\nto = [\"192.0.2.1/24\"]", "write 192.0.2.0/24"},
 		{"[[capture]]\nto = [\"192.0.2.1/32\"]", "write which ports are meant"},
 		{"[[capture]]\nports = [80]\nto = [\"0.0.0.0/0\"]", "is everything"},
+		{"[[capture]]\n[[capture]]\nusers = [\"x\"]\n[[capture]]", "number 1 and number 3 capture the same"},
 		{"[[capture]]\nports = [80]\nto = [\"127.0.0.1/32\"]", "this host only"},
 		{"[[capture]]\nfrom = \"clients\"\nusers = [\"x\"]", "has none"},
 		{"[[name]]\ndeny = true", "does not say which names"},

@@ -118,6 +118,9 @@ func (r *Runner) specs(c *config.Config) (specs []component.Spec) {
 	}
 	for _, s := range c.Capture {
 		name := fmt.Sprintf("%s %s %v %v", s.Mode, s.From, s.To, s.Ports)
+		if len(s.Users) > 0 {
+			name += fmt.Sprintf(" of %v", s.Users)
+		}
 		if !s.Name.IsZero() {
 			name += " to " + s.Name.String()
 		}
