@@ -116,6 +116,7 @@ func Run(ctx context.Context, cfg Config, ready func(Status)) error {
 	srv := (&control.Server{Directory: ruled{g, n}, Cluster: cfg.Identity.Cluster(), Logger: cfg.Logger,
 		Status: func(context.Context) any { return d.status() }, Certify: d.certify, Reload: d.reload}).HTTP()
 	served := make(chan error, 1)
+	d.reloading.Lock() // until it has begun
 	go func() { served <- srv.Serve(ln) }()
 	d.begin()
 	defer func() { d.sections.Stop(d.drain()) }() // once more does nothing
@@ -157,7 +158,8 @@ type daemon struct {
 	started    time.Time
 	remembered []string
 
-	reloading sync.Mutex // one at a time
+	reloading sync.Mutex    // one at a time
+	atStart   config.Config // guarded by it: what holds of the sections that take a restart, see later
 
 	mu       sync.Mutex
 	running  *config.Config // what sections was given last

@@ -20,13 +20,15 @@ type Reloaded struct {
 	Later  []string `json:"later"`  // sections whose changes need a restart
 }
 
-// begin starts the sections that the daemon was given.
+// begin starts the sections that the daemon was given, and lets reload do its work.
 func (d *daemon) begin() {
+	defer d.reloading.Unlock()
 	c := d.cfg.Sections
 	if c == nil {
 		c = new(config.Config)
 		c.Check() // puts in the defaults
 	}
+	d.atStart = *c
 	d.apply(c)
 }
 
@@ -66,10 +68,7 @@ func (d *daemon) reload(context.Context) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nothing has changed, the configuration has errors:\n%w", err)
 	}
-	d.mu.Lock()
-	old := d.running
-	d.mu.Unlock()
-	done := Reloaded{Later: later(old, c)}
+	done := Reloaded{Later: later(&d.atStart, c)}
 	done.Changes, done.Failed = d.apply(c)
 	return done, nil
 }
@@ -88,22 +87,23 @@ func (d *daemon) hangup(ctx context.Context) {
 	d.cfg.Logger.Info("the configuration was reloaded", "changes", r.Changes, "failed", strings.Join(r.Failed, "; "))
 }
 
-// later lists the sections that have changed but are read at the start only.
-func later(old, c *config.Config) []string {
+// later lists the sections of c that differ from what holds, and are read at the start
+// only: of servald, or of the TUN.
+func later(holds, c *config.Config) []string {
 	list := []string{}
+	if holds.TUN == nil || c.TUN == nil || holds.TUN.Device != c.TUN.Device {
+		holds.TUN = c.TUN // it is started or ended
+	}
 	for _, s := range []struct {
 		name     string
 		old, new any
 	}{
-		{"[node] listen", old.Node.Listen, c.Node.Listen},
-		{"[node] policy", old.Node.Policy, c.Node.Policy},
-		{"[gossip]", old.Gossip, c.Gossip},
-		{"[addresses]", old.Addresses, c.Addresses},
-		{"[tun]", old.TUN, c.TUN},
+		{"[node] listen", holds.Node.Listen, c.Node.Listen},
+		{"[node] policy", holds.Node.Policy, c.Node.Policy},
+		{"[gossip]", holds.Gossip, c.Gossip},
+		{"[addresses]", holds.Addresses, c.Addresses},
+		{"[tun]", holds.TUN, c.TUN},
 	} {
-		if s.name == "[tun]" && (old.TUN == nil || c.TUN == nil || old.TUN.Device != c.TUN.Device) {
-			continue // it is started or ended
-		}
 		if !reflect.DeepEqual(s.old, s.new) {
 			list = append(list, s.name)
 		}
