@@ -119,7 +119,7 @@ func errorOf(t *testing.T, p []byte) (typ, code byte, quoted []byte) {
 		return byte(b.Type()), byte(b.Code()), b[8:]
 	}
 	ip := header.IPv6(p)
-	if !ip.IsValid(len(p)) || ip.TransportProtocol() != header.ICMPv6ProtocolNumber {
+	if !ip.IsValid(len(p)) || tcpip.TransportProtocolNumber(ip.NextHeader()) != header.ICMPv6ProtocolNumber {
 		t.Fatalf("not ICMP: %x", p)
 	}
 	b := header.ICMPv6(ip.Payload())

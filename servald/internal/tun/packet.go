@@ -47,7 +47,7 @@ func inspectIPv6(b []byte) (int, tcpip.NetworkProtocolNumber, bool) {
 	if total > len(b) || b[24] == 0xff {
 		return 0, 0, false
 	}
-	n, ok := inspectTransport(b[header.IPv6MinimumSize:total], h.TransportProtocol(), h.SourceAddress(), h.DestinationAddress())
+	n, ok := inspectTransport(b[header.IPv6MinimumSize:total], tcpip.TransportProtocolNumber(h.NextHeader()), h.SourceAddress(), h.DestinationAddress())
 	return header.IPv6MinimumSize + n, ipv6.ProtocolNumber, ok
 }
 
