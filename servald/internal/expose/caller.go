@@ -69,9 +69,8 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
-	for len(s) > maxName {
-		s = s[:maxName]
-		s = strings.ToValidUTF8(s, "")
+	if len(s) > maxName {
+		s = strings.ToValidUTF8(s[:maxName], "")
 	}
 	return s
 }

@@ -15,15 +15,8 @@ func (s *Server) plan(ctx context.Context) (*plan, context.Context, context.Canc
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	its, cancel := context.WithCancel(ctx)
-	changed := s.changed
-	go func() {
-		select {
-		case <-changed:
-			cancel()
-		case <-its.Done():
-		}
-	}()
-	return s.current.Load(), its, cancel
+	stop := context.AfterFunc(s.lasts, cancel)
+	return s.current.Load(), its, func() { stop(); cancel() }
 }
 
 func (p *plan) checks() check.Config { return check.Config{Every: p.CheckEvery} }

@@ -41,16 +41,17 @@ type Server struct {
 	current atomic.Pointer[plan]
 	proxy   splice.Proxy
 	gauge   check.Gauge
-	counts  counts
+	failed  atomic.Int64 // connections
 	clients perClient
 	demand  demand
 	starved atomic.Pointer[time.Time] // when this process had no descriptors left
 
-	mu      sync.Mutex
-	ln      Listener
-	changed chan struct{} // closed when current is another
-	state   State
-	why     string
+	mu     sync.Mutex
+	ln     Listener
+	lasts  context.Context // done when current is another
+	change context.CancelFunc
+	state  State
+	why    string
 }
 
 // State is what a Server does.
@@ -74,9 +75,6 @@ type Status struct {
 	Total       int64  `json:"total"`         // accepted
 	Failed      int64  `json:"failed"`        // the server could not be reached, or a limit was
 }
-
-// counts are what happened since the start.
-type counts struct{ failed atomic.Int64 }
 
 // Run registers the name when the server is well, and serves until ctx is done; then
 // it withdraws the name at once, lets open connections go on for the time of Drain,
@@ -164,7 +162,7 @@ func (s *Server) start(p *plan) {
 	s.demand.log, s.demand.output = s.Log, s.Output
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.changed = make(chan struct{})
+	s.lasts, s.change = context.WithCancel(context.Background())
 	s.state = Starting
 	s.current.Store(p)
 }
@@ -189,8 +187,8 @@ func (s *Server) Update(ctx context.Context, c Config) error {
 		return ErrRestart
 	}
 	s.current.Store(p)
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.change()
+	s.lasts, s.change = context.WithCancel(context.Background())
 	s.mu.Unlock()
 	s.proxy.SetMax(p.Max)
 	s.demand.replace(p)
@@ -226,7 +224,7 @@ func (s *Server) Status() Status {
 	state, why := s.state, s.why
 	s.mu.Unlock()
 	return Status{Name: p.Name, To: p.what(), State: state, Why: why,
-		Connections: s.proxy.Active(), Total: s.proxy.Total(), Failed: s.counts.failed.Load()}
+		Connections: s.proxy.Active(), Total: s.proxy.Total(), Failed: s.failed.Load()}
 }
 
 // set notes a state; Ending is the last.

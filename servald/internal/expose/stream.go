@@ -36,7 +36,7 @@ func progress(conn net.Conn) uint64 {
 func (s *Server) handle(ctx context.Context, conn net.Conn) error {
 	err := s.serve(ctx, conn)
 	if err != nil && ctx.Err() == nil && !splice.IsReset(err) {
-		s.counts.failed.Add(1)
+		s.failed.Add(1)
 		s.noteFailure(err)
 	}
 	return err
