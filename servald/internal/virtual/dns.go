@@ -44,6 +44,8 @@ func (d *dnsDatagrams) WriteTo(b []byte, port uint16) (int, error) {
 	if port != dnsPort {
 		return 0, syscall.ECONNREFUSED
 	}
+	d.mu.Lock() // no question is begun once Close waits for them
+	defer d.mu.Unlock()
 	if d.ctx.Err() != nil {
 		return 0, net.ErrClosed
 	}
@@ -104,7 +106,9 @@ func (d *dnsDatagrams) SetReadDeadline(t time.Time) error {
 
 // Close implements tun.Datagrams, and waits for the questions under way.
 func (d *dnsDatagrams) Close() error {
+	d.mu.Lock()
 	d.end()
+	d.mu.Unlock()
 	d.SetReadDeadline(time.Time{})
 	d.wg.Wait()
 	return nil

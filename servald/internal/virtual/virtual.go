@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"sync"
 	"syscall"
 
 	"github.com/serval-net/serval/pkg/sal"
@@ -19,6 +18,7 @@ import (
 // Names knows virtual addresses; a *vaddr.Pool does.
 type Names interface {
 	Name(netip.Addr) (sal.Name, bool)
+	// Hold keeps an address for its service until release is called, once or more often.
 	Hold(netip.Addr) (release func())
 	Contains(netip.Addr) bool
 	Self() (v4, v6 netip.Addr)
@@ -140,7 +140,7 @@ func (h *Handler) Datagrams(ctx context.Context, src, dst netip.AddrPort) (tun.D
 			release()
 			return nil, classify(err)
 		}
-		return &heldDatagrams{Datagrams: d, release: release}, nil
+		return &heldDatagrams{d, release}, nil
 	case nobody:
 		return nil, errNobody(dst.Addr())
 	}
@@ -188,9 +188,9 @@ type stream interface {
 // hold returns conn, which calls release when it is closed.
 func hold(conn net.Conn, release func()) net.Conn {
 	if s, ok := conn.(stream); ok {
-		return &heldStream{stream: s, release: sync.OnceFunc(release)}
+		return &heldStream{s, release}
 	}
-	return &heldConn{Conn: conn, release: sync.OnceFunc(release)}
+	return &heldConn{conn, release}
 }
 
 // heldStream is a stream to a virtual address, which is held while it is open.
@@ -226,12 +226,11 @@ func (c *heldConn) Close() error {
 // heldDatagrams is datagrams to a virtual address, which is held while they go on.
 type heldDatagrams struct {
 	outbound.Datagrams
-	once    sync.Once
 	release func()
 }
 
 // Close implements tun.Datagrams.
 func (d *heldDatagrams) Close() error {
-	d.once.Do(d.release)
+	d.release()
 	return d.Datagrams.Close()
 }
