@@ -103,9 +103,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			defer context.AfterFunc(s.End, cancel)()
 		}
 		srv.Shutdown(stop)
+		<-served // nobody comes in any more
 		s.await(stop)
 		cancel()
-		<-served
 	}
 	s.cut.Store(true)
 	end(splice.ErrCut)
