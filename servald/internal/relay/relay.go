@@ -22,8 +22,12 @@ const (
 	DefaultIdle = 2 * time.Minute // RFC 4787, REQ-5
 )
 
-// maxQueued is how many datagrams wait while a flow opens; later ones are lost.
-const maxQueued = 16
+// maxQueued and maxQueuedBytes are how many datagrams wait while a flow opens; later ones
+// are lost.
+const (
+	maxQueued      = 16
+	maxQueuedBytes = maxDatagram
+)
 
 // maxDatagram is more than UDP carries.
 const maxDatagram = 64 << 10
@@ -41,8 +45,8 @@ type Table[K, C comparable] struct {
 	// another with the same key already.
 	Ended func(key K)
 
-	// Max is how many flows there are at once; 0 is 4096. A client
-	// that has its share loses its oldest flow for each new one.
+	// Max is how many flows there are at once; 0 is 4096. A client that has its share
+	// loses the flow that it has not used for longest for each new one.
 	Max int
 
 	// Idle is how long a flow is kept that nobody uses; 0 is 2 minutes.
@@ -73,6 +77,7 @@ type flow[K, C comparable] struct {
 	mu     sync.Mutex
 	way    outbound.Datagrams // nil while it opens
 	queued []datagram
+	bytes  int       // of queued
 	last   time.Time // of Send
 }
 
@@ -180,7 +185,8 @@ func (f *flow[K, C]) send(b []byte, port uint16) {
 	case f.way != nil:
 		// An error is a datagram too long, or the end of the flow, which run sees.
 		f.way.WriteTo(b, port)
-	case len(f.queued) < maxQueued:
+	case len(f.queued) < maxQueued && f.bytes+len(b) <= maxQueuedBytes:
+		f.bytes += len(b)
 		f.queued = append(f.queued, datagram{append([]byte(nil), b...), port})
 	}
 }

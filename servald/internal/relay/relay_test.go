@@ -120,6 +120,30 @@ func TestFlows(t *testing.T) {
 	})
 }
 
+// TestQueueIsBounded: long datagrams that wait for a flow take no more than one of the
+// longest.
+func TestQueueIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := 0
+		table := &Table[string, string]{
+			Open: func(context.Context, string, string, uint16) (outbound.Datagrams, error) {
+				time.Sleep(time.Second)
+				return newEcho(), nil
+			},
+			Deliver: func(_ string, b []byte, _ uint16) { got += len(b) },
+		}
+		defer table.Close()
+		for range maxQueued {
+			table.Send("a", "me", make([]byte, maxDatagram/4), 1)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got != maxDatagram {
+			t.Errorf("%d bytes waited, want %d", got, maxDatagram)
+		}
+	})
+}
+
 // TestFair: a client that opens more than its share loses its own flows only.
 func TestFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
