@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Share is how many places a client may have for each place that is free: with 3, one
+// share is how many places a client may have for each place that is free: with 3, one
 // client alone gets three quarters of all, a second one three quarters of the rest.
 const share = 3
 
@@ -32,7 +32,7 @@ type client struct {
 	waiting []chan struct{} // closed when a place was given
 }
 
-// New returns a gate of a number of places, and as many that may wait four times.
+// New returns a gate of a number of places, for which four times as many may wait.
 func New[C comparable](places int) *Gate[C] {
 	return &Gate[C]{places: max(places, 1), clients: make(map[C]*client)}
 }
