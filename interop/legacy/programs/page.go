@@ -36,8 +36,8 @@ can be sent. Empty: the way does not fit, such as UDP through a proxy that the p
 does not know.
 
 The last column is where several runs in a row went, each a client of its own: the
-instances in all by the way that reached most, and the most that one run used. Several connections of one program
-belong together, so that should be one.
+instances in all by the way that reached most, and the most that one run used. Several
+connections of one program belong together, so that should be one.
 
 `
 
