@@ -66,18 +66,8 @@ func (l *Listener) Addr() netip.AddrPort { return addrOf(l.udp.LocalAddr()) }
 // Close closes both sockets.
 func (l *Listener) Close() error { return errors.Join(l.udp.Close(), l.tcp.Close()) }
 
-// Serve listens on an address, by UDP and TCP, and answers until ctx is done. Then it
-// returns nil.
-func (s *Server) Serve(ctx context.Context, addr string) error {
-	l, err := Listen(ctx, addr)
-	if err != nil {
-		return err
-	}
-	return s.ServeOn(ctx, l)
-}
-
-// ServeOn is Serve with sockets that are open. It closes them.
-func (s *Server) ServeOn(ctx context.Context, l *Listener) error {
+// Serve answers what comes to l until ctx is done, and then returns nil. It closes l.
+func (s *Server) Serve(ctx context.Context, l *Listener) error {
 	at := l.Addr()
 	s.mu.Lock()
 	s.local[at]++

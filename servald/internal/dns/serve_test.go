@@ -49,7 +49,7 @@ func serveOn(t testing.TB, s *Server) netip.AddrPort {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.ServeOn(ctx, l) }()
+	go func() { done <- s.Serve(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -99,7 +99,7 @@ func TestServe(t *testing.T) {
 	if _, err := Listen(t.Context(), at.String()); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "is in use, by another DNS server") {
 		t.Errorf("the port is taken: %v", err)
 	}
-	if err := s.Serve(t.Context(), "203.0.113.1:5353"); err == nil || !strings.Contains(err.Error(), "no address of this host") {
+	if _, err := Listen(t.Context(), "203.0.113.1:5353"); err == nil || !strings.Contains(err.Error(), "no address of this host") {
 		t.Errorf("an address of others: %v", err)
 	}
 }

@@ -254,7 +254,7 @@ func (s *Server) binding(q *question, service sal.Name, target string, port uint
 
 // addresses makes records of the addresses that a type asks for, of both for ANY.
 func (s *Server) addresses(owner string, kind uint16, v4, v6 netip.Addr) (records []dns.RR) {
-	if kind != dns.TypeAAAA && v4.IsValid() && (kind == dns.TypeA || kind == dns.TypeANY) {
+	if (kind == dns.TypeA || kind == dns.TypeANY) && v4.IsValid() {
 		records = append(records, &dns.A{Hdr: header(owner, dns.TypeA, s.ttl()), A: v4.AsSlice()})
 	}
 	if (kind == dns.TypeAAAA || kind == dns.TypeANY) && v6.IsValid() && !s.cfg.WithoutIPv6 {

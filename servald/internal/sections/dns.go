@@ -103,9 +103,9 @@ func (r *Runner) dns(ctx context.Context, at netip.AddrPort) (component.Running,
 	}
 	ln, err := dns.Listen(ctx, at.String())
 	if err != nil {
-		return component.Running{}, explain(config.Listen{Network: "tcp", Address: at.String()}, err)
+		return component.Running{}, err
 	}
-	running := component.Go(ln.Close, func(ctx context.Context) error { return server.ServeOn(ctx, ln) })
+	running := component.Go(ln.Close, func(ctx context.Context) error { return server.Serve(ctx, ln) })
 	running.Info = func() string { return dnsInfo(server) }
 	return running, nil
 }

@@ -23,7 +23,7 @@ func (r *Runner) forward(ctx context.Context, section config.Forward) (component
 		c.Info = func() string { return fmt.Sprintf("to %s, %d clients", section.Name, s.Flows()) }
 		return c, nil
 	}
-	ln, err := listen(ctx, section.Listen)
+	ln, err := door.Listen(ctx, section.Listen.Network, section.Listen.Address)
 	if err != nil {
 		return component.Running{}, err
 	}

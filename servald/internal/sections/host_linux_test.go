@@ -294,7 +294,7 @@ name = "svc:b"
 to = "127.0.0.1:1"
 `))
 	for _, want := range []string{
-		"dns 127.0.0.1:53 does not run: cannot listen at 127.0.0.1:53: another program listens there",
+		"dns 127.0.0.1:53 does not run: DNS: 127.0.0.1:53 is in use, by another DNS server or servald: choose another address",
 		"forward 127.0.0.1:53 does not run: cannot listen at 127.0.0.1:53: another program listens there",
 		"forward 192.0.2.1:80 does not run: cannot listen at 192.0.2.1:80: no interface of this host has that address",
 		"file is in the way and no socket",

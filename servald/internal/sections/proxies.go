@@ -7,6 +7,7 @@ import (
 
 	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/config"
+	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/httpproxy"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/socks"
@@ -41,7 +42,7 @@ func (r *Runner) proxy(ctx context.Context, at config.Listen, s interface {
 	Serve(ctx context.Context, ln net.Listener) error
 	Active() int
 }) (component.Running, error) {
-	ln, err := listen(ctx, at)
+	ln, err := door.Listen(ctx, at.Network, at.Address)
 	if err != nil {
 		return component.Running{}, err
 	}
