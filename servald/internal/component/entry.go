@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -44,7 +45,7 @@ func (e *entry) take(s Spec) (ok, changed bool) {
 	e.mu.Lock()
 	now, state, update := e.spec, e.state, e.running.Update
 	e.mu.Unlock()
-	changed = !same(now.Config, s.Config)
+	changed = !reflect.DeepEqual(now.Config, s.Config)
 	if state == Failed || changed && (state != Ready || update == nil || !update(s.Config)) {
 		return false, false
 	}

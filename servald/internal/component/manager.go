@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -160,6 +159,3 @@ func (m *Manager) forget(e *entry) {
 type key struct{ kind, name string }
 
 func (s Spec) key() key { return key{s.Kind, s.Name} }
-
-// same reports whether a component need not be touched.
-func same(a, b any) bool { return reflect.DeepEqual(a, b) }

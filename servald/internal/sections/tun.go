@@ -10,6 +10,7 @@ import (
 	"github.com/serval-net/serval/servald/internal/config"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/tun"
+	"github.com/serval-net/serval/servald/internal/vaddr"
 	"github.com/serval-net/serval/servald/internal/virtual"
 )
 
@@ -24,7 +25,7 @@ func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, erro
 		return component.Running{}, err
 	}
 	v4, v6 := pool.Self()
-	dev, err := tun.Open(s.Device, []netip.Prefix{netip.PrefixFrom(v4, pool.Prefix4().Bits()), netip.PrefixFrom(v6, prefix6)}, s.MTU)
+	dev, err := tun.Open(s.Device, []netip.Prefix{netip.PrefixFrom(v4, pool.Prefix4().Bits()), netip.PrefixFrom(v6, vaddr.Prefix6.Bits())}, s.MTU)
 	if err != nil {
 		return component.Running{}, err
 	}
@@ -42,9 +43,6 @@ func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, erro
 	}
 	return c, nil
 }
-
-// prefix6 is the length of vaddr.Prefix6.
-const prefix6 = 48
 
 // hasIPv6 reports whether programs of this host can use IPv6 at all.
 func hasIPv6() bool {
