@@ -229,12 +229,7 @@ func TestUpgrade(t *testing.T) {
 func TestAnswers(t *testing.T) {
 	c := nodetest.New(t)
 	c.Serve(c.Node(), "svc:secret", func(net.Conn) {})
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	c.Add("svc:silent", silent.LocalAddr().(*net.UDPAddr).AddrPort())
+	c.Silent("svc:silent")
 	at := start(t, c, &Server{Header: 200 * time.Millisecond})
 	for in, want := range map[string]string{
 		"CONNECT none.svc.serval:80 HTTP/1.1\r\nHost: x\r\n\r\n":            "502 destination_not_found",

@@ -58,11 +58,18 @@ func (c *Cluster) NodeWith(cfg serval.Config) *serval.Node {
 	return n
 }
 
-// Add lists an instance that nobody serves.
-func (c *Cluster) Add(service string, at netip.AddrPort) {
+// Silent lists an instance of a service at which nobody answers.
+func (c *Cluster) Silent(service string) {
+	c.t.Helper()
+	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { socket.Close() })
 	c.known.mu.Lock()
 	defer c.known.mu.Unlock()
-	c.known.list = append(c.known.list, resolver.Instance{Service: sal.MustParseName(service), Addrs: []netip.AddrPort{at}})
+	c.known.list = append(c.known.list, resolver.Instance{Service: sal.MustParseName(service),
+		Addrs: []netip.AddrPort{socket.LocalAddr().(*net.UDPAddr).AddrPort()}})
 }
 
 // Echo starts a node that sends back what it gets on each stream, after the ID of its

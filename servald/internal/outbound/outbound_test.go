@@ -171,12 +171,7 @@ func TestDatagrams(t *testing.T) {
 func TestErrors(t *testing.T) {
 	c := nodetest.New(t)
 	node := c.NodeWith(serval.Config{TryNext: 10 * time.Millisecond})
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	c.Add("svc:silent", silent.LocalAddr().(*net.UDPAddr).AddrPort())
+	c.Silent("svc:silent")
 	c.Serve(c.Node(), "svc:secret", func(net.Conn) {})
 	o := New(Config{Node: node, Timeout: 300 * time.Millisecond, Rules: []Rule{
 		{Name: sal.MustParseName("svc:secret"), Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
@@ -274,12 +269,7 @@ func TestPolicy(t *testing.T) {
 func TestGreedy(t *testing.T) {
 	c := nodetest.New(t)
 	c.Echo("svc:echo")
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	c.Add("svc:silent", silent.LocalAddr().(*net.UDPAddr).AddrPort())
+	c.Silent("svc:silent")
 	o := New(Config{Node: c.NodeWith(serval.Config{DialTimeout: time.Hour}), MaxDials: 8, NoPin: true, Timeout: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
