@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/serval-net/serval/servald/internal/door"
@@ -110,18 +111,18 @@ func (s *Server) handle(ctx context.Context, c outbound.Client, conn net.Conn) e
 	}
 	switch cmd {
 	case cmdConnect:
-		// Nobody waits for its client longer than for the destination.
-		out, err := s.Destinations.Stream(ctx, c, to.Host(), to.port)
+		var out net.Conn
+		early := door.Await(ctx, conn, func(ctx context.Context) { out, err = s.Destinations.Stream(ctx, c, to.Host(), to.port) })
 		conn.SetDeadline(time.Now().Add(s.Handshake))
 		if err != nil {
 			// Outbound has logged it.
 			s.refuse(conn, replyTo(err))
 			return nil
 		}
-		if _, err := conn.Write(appendReply(nil, Succeeded, unspecified)); err != nil {
+		if err := begin(conn, early, out); err != nil {
 			conn.Close()
 			splice.Abort(out)
-			return nil // the client left
+			return nil // one of them left
 		}
 		conn.SetDeadline(time.Time{})
 		stop()
@@ -134,6 +135,15 @@ func (s *Server) handle(ctx context.Context, c outbound.Client, conn net.Conn) e
 	}
 	s.refuse(conn, CommandUnknown)
 	return fmt.Errorf("the client wants command %d, and this proxy knows CONNECT and UDP ASSOCIATE", cmd)
+}
+
+// begin tells the client that it is connected, and passes on what it has sent already.
+func begin(conn net.Conn, early []byte, out net.Conn) error {
+	if _, err := conn.Write(appendReply(nil, Succeeded, unspecified)); err != nil {
+		return err
+	}
+	_, err := out.Write(early)
+	return err
 }
 
 func named(to address, err error) error {
@@ -164,7 +174,7 @@ func (s *Server) negotiate(c *outbound.Client, conn net.Conn) (cmd byte, to addr
 	if len(s.users) > 0 {
 		want = methodPassword
 	}
-	if !contains(methods, want) {
+	if !slices.Contains(methods, want) {
 		conn.Write([]byte{version5, methodRefused})
 		if want == methodPassword {
 			return 0, to, errors.New("the client gave no password, and this proxy has users")
@@ -187,15 +197,6 @@ func (s *Server) negotiate(c *outbound.Client, conn net.Conn) (cmd byte, to addr
 		s.refuse(conn, HostUnreachable)
 	}
 	return cmd, to, err
-}
-
-func contains(methods []byte, m byte) bool {
-	for _, have := range methods {
-		if have == m {
-			return true
-		}
-	}
-	return false
 }
 
 // authenticate checks the client's name and password.

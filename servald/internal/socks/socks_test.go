@@ -99,16 +99,50 @@ func TestConnect(t *testing.T) {
 	}
 }
 
+// TestEarly: what a client sends before it is told that it is connected is not lost.
+func TestEarly(t *testing.T) {
+	c := nodetest.New(t)
+	c.Echo("svc:echo")
+	conn, err := net.Dial("tcp", start(t, c, &Server{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.Write(append(address{host: "echo.svc.serval", port: 7}.append([]byte{5, 1, methodNone, 5, cmdConnect, 0}), "early\n"...))
+	if _, err := io.ReadFull(conn, make([]byte, 2+10)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	r.ReadString('\n') // who it is
+	if line, err := r.ReadString('\n'); line != "early\n" {
+		t.Errorf("%q came back, %v", line, err)
+	}
+}
+
+// TestClientLeaves: nothing is dialled any longer for a client that has left.
+func TestClientLeaves(t *testing.T) {
+	c := nodetest.New(t)
+	c.Silent("svc:silent")
+	conn, err := net.Dial("tcp", start(t, c, &Server{Destinations: &outbound.Destinations{Outbound: outbound.New(
+		outbound.Config{Node: c.NodeWith(serval.Config{DialTimeout: time.Hour}), Timeout: time.Hour})}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.Write(address{host: "silent.svc.serval", port: 7}.append([]byte{5, 1, methodNone, 5, cmdConnect, 0}))
+	conn.(*net.TCPConn).CloseWrite()
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if got, err := io.ReadAll(conn); err != nil || len(got) != 2+10 || Reply(got[3]) == Succeeded {
+		t.Errorf("answer %x, %v", got, err)
+	}
+}
+
 // TestReplies: the client is told why it was not connected.
 func TestReplies(t *testing.T) {
 	c := nodetest.New(t)
 	c.Serve(c.Node(), "svc:secret", func(net.Conn) {})
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	c.Add("svc:silent", silent.LocalAddr().(*net.UDPAddr).AddrPort())
+	c.Silent("svc:silent")
 	s := &Server{}
 	at := start(t, c, s)
 	s.Destinations.Outbound.Reconfigure(outbound.Config{Node: c.Node(), Timeout: 200 * time.Millisecond,
