@@ -3,7 +3,6 @@ package exec
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -71,8 +70,6 @@ func (r runner) output(t *testing.T, args ...string) (out string, code int) {
 
 func output(t *testing.T, cmd *osexec.Cmd) (out string, code int) {
 	t.Helper()
-	stop := context.AfterFunc(t.Context(), func() {})
-	defer stop()
 	timer := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
 	defer timer.Stop()
 	b, _ := cmd.CombinedOutput()
@@ -157,6 +154,19 @@ func TestPassedThrough(t *testing.T) {
 		}
 		if b, _ := io.ReadAll(read); string(b) != "to a pipe\n" {
 			t.Errorf("inherited pipe: %q", b)
+		}
+	})
+}
+
+// TestSockets: sockets from systemd are for the program, which is not the process that
+// systemd has started.
+func TestSockets(t *testing.T) {
+	eachUser(t, func(t *testing.T, r runner) {
+		cmd := r.command("sh", "-c", `test "$LISTEN_PID" = $$ && echo "mine $1"`, "sh", "a  b")
+		cmd.Args = append([]string{"sh", "-c", `export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"`, "sh", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/bin/sh"
+		if out, code := output(t, cmd); out != "mine a  b\n" || code != 0 {
+			t.Errorf("%q, code %d", out, code)
 		}
 	})
 }

@@ -125,7 +125,8 @@ func TestJobControl(t *testing.T) {
 			tt.do("fg\n", "woken")
 			tt.do("line\n", "got line")
 			tt.do("\x1a", "Stopped")
-			tt.do("bg; sleep 0.3; jobs\n", "Stopped") // as it reads the terminal, which is not its own now
+			tt.do("bg; for i in 1 2 3 4 5 6; do sleep 0.5; jobs; done\n", "Stopped") // as it reads the terminal, which is not its own now
+			time.Sleep(3 * time.Second)                                              // until the loop is over
 			tt.do("fg\n", "woken")
 			tt.do("\x04", "end")
 			tt.do("echo code $?\n", "code 4")
@@ -152,6 +153,12 @@ func TestJobControl(t *testing.T) {
 			tt.do("kill -STOP %1; sleep 1; jobs\n", "Stopped")
 			tt.do("kill -CONT %1; sleep 1; jobs\n", "Running")
 			tt.do("kill %1; wait %1; echo code $?\n", "code 143")
+		})
+		t.Run("killed while stopped", func(t *testing.T) {
+			tt := shell(t, r)
+			tt.do("$RUN sh -c 'echo pid $$; exec sleep 60'\n", "pid ")
+			tt.do("\x1a", "Stopped")
+			tt.do("pkill -KILL -g $(jobs -p) sleep; sleep 1; jobs; echo\n", "Killed")
 		})
 		t.Run("pipeline", func(t *testing.T) {
 			tt := shell(t, r)
