@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -63,6 +64,8 @@ type Server struct {
 	wg     sync.WaitGroup  // of connections and requests
 	cut    atomic.Bool     // what is closed from now on is reset
 	opened atomic.Bool     // the door is as it should be
+
+	failures splice.Failures
 }
 
 // Serve serves ln until ctx is done, then closes it, gives requests and tunnels the
@@ -185,7 +188,7 @@ func (s *Server) authenticate(v *visitor, r *http.Request) (outbound.Client, boo
 	got := sha256.Sum256([]byte(password))
 	if subtle.ConstantTimeCompare(have[:], got[:]) != 1 || !known || !ok {
 		if ok {
-			s.Log.Warn("wrong name or password", "client", c.Addr, "user", user)
+			s.failures.Log(s.Log, v.RemoteAddr(), fmt.Errorf("wrong name or password: %q", user))
 		}
 		return c, false
 	}

@@ -2,6 +2,7 @@ package httpproxy
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -37,11 +38,11 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, v *visitor, c ou
 	}
 	v.SetDeadline(time.Time{})
 	// What HTTP needed for the connection is let go of meanwhile.
-	from, to := c.Addr, r.Host
+	to := r.Host
 	s.wg.Go(func() {
 		defer v.Close()
 		if _, _, err := splice.Join(s.conns, v.Conn, out); err != nil && s.conns.Err() == nil {
-			s.Log.Warn("connection failed", "from", from, "to", to, "err", err)
+			s.failures.Log(s.Log, v.RemoteAddr(), fmt.Errorf("%s: %w", to, err))
 		}
 	})
 }

@@ -66,7 +66,7 @@ func (l listener) Accept() (net.Conn, error) {
 		}
 		c, leave, err := l.s.door.Enter(conn)
 		if err != nil {
-			l.s.Log.Warn("connection refused", "from", conn.RemoteAddr(), "err", err)
+			l.s.failures.Log(l.s.Log, conn.RemoteAddr(), err)
 			splice.Abort(conn)
 			continue
 		}

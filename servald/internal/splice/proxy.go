@@ -40,12 +40,11 @@ type Proxy struct {
 	Idle     time.Duration
 	Progress func(net.Conn) uint64
 
-	// Log gets a line for each connection that failed, up to 10 in a second, with how
-	// many were skipped before; nil is slog.Default().
+	// Log is told of connections that failed, as Failures says; nil is slog.Default().
 	Log *slog.Logger
 
 	total    atomic.Int64
-	failures sparse
+	failures Failures
 
 	mu    sync.Mutex
 	open  map[*handled]struct{}
@@ -129,15 +128,8 @@ func (p *Proxy) Serve(ctx context.Context, ln net.Listener) error {
 		p.note(h, true)
 		wg.Go(func() {
 			defer func() { end(nil); p.note(h, false); slots.give() }()
-			err := p.Handle(its, conn)
-			switch {
-			case err == nil || its.Err() != nil:
-			case IsReset(err): // which is how some programs end
-				log.Debug("connection reset", "from", conn.RemoteAddr(), "err", err)
-			default:
-				if ok, skipped := p.failures.tell(time.Now()); ok {
-					log.Warn("connection failed", "from", conn.RemoteAddr(), "err", err, "skipped", skipped)
-				}
+			if err := p.Handle(its, conn); err != nil && its.Err() == nil {
+				p.failures.Log(log, conn.RemoteAddr(), err)
 			}
 		})
 	})

@@ -1,6 +1,8 @@
 package splice
 
 import (
+	"log/slog"
+	"net"
 	"sync"
 	"time"
 )
@@ -8,6 +10,22 @@ import (
 // maxWarnings is how many connections that failed are told of in a second: whoever may
 // dial could fill a disk otherwise.
 const maxWarnings = 10
+
+// Failures logs connections that failed, up to 10 in a second, with how many were skipped
+// before. The zero value is ready.
+type Failures struct{ told sparse }
+
+// Log tells why the connection from an address failed: at debug level if it was reset,
+// which is how some programs end.
+func (f *Failures) Log(log *slog.Logger, from net.Addr, err error) {
+	if IsReset(err) {
+		log.Debug("connection reset", "from", from, "err", err)
+		return
+	}
+	if ok, skipped := f.told.tell(time.Now()); ok {
+		log.Warn("connection failed", "from", from, "err", err, "skipped", skipped)
+	}
+}
 
 // sparse says which of many events are told. The zero value has told none.
 type sparse struct {

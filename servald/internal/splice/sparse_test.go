@@ -1,9 +1,31 @@
 package splice
 
 import (
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
+
+// TestFailures: resets are no warnings, and others are few.
+func TestFailures(t *testing.T) {
+	var text strings.Builder
+	log, from := slog.New(slog.NewTextHandler(&text, nil)), &net.TCPAddr{}
+	var f Failures
+	f.Log(log, from, syscall.ECONNRESET)
+	if text.Len() > 0 {
+		t.Errorf("a reset is told: %s", text.String())
+	}
+	for range 1000 {
+		f.Log(log, from, errors.New("broken"))
+	}
+	if n := strings.Count(text.String(), "broken"); n < maxWarnings || n > 10*maxWarnings {
+		t.Errorf("%d of 1000 failures were told", n)
+	}
+}
 
 func TestSparse(t *testing.T) {
 	var s sparse
