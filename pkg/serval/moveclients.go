@@ -24,7 +24,7 @@ type Moved struct {
 //
 // Idle connections are ended first and at once. A connection is idle when the last
 // word on it was this end's, or there was none, the peer has all of it, and for
-// half a second nothing came or went. The others get the grace to become so, or
+// a second nothing came or went. The others get the grace to become so, or
 // to be closed; 0 is none. What is ended is reset (ErrReset), and the peer told
 // that the instance is taken out of service.
 //
