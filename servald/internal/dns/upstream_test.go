@@ -114,15 +114,12 @@ func says(rcode int) func(*dns.Msg) *dns.Msg {
 
 // Servers that are silent, gone, or have no answer: the next one is asked.
 func TestSeveralServers(t *testing.T) {
-	closed := newFake(t, nil).at
-	{
-		l, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		closed = l.LocalAddr().String()
-		l.Close()
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
+	closed := l.LocalAddr().String()
+	l.Close()
 	good := newFake(t, nil)
 	for name, tt := range map[string]struct {
 		list  []string
