@@ -10,6 +10,7 @@ import (
 
 	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/outbound"
+	"github.com/serval-net/serval/servald/internal/relay"
 )
 
 // clientFlags are those of commands that let programs in which know nothing of Serval.
@@ -20,13 +21,18 @@ type clientFlags struct {
 	clients                 []string
 }
 
-func (f *clientFlags) add(flags *pflag.FlagSet) {
+// add adds the flags; most is what --max is by default, in words.
+func (f *clientFlags) add(flags *pflag.FlagSet, most string) {
 	flags.DurationVarP(&f.timeout, "timeout", "t", outbound.DefaultTimeout, "give up dialling after this time")
 	flags.DurationVar(&f.drain, "drain", drainDefault, drainHelp)
-	flags.IntVar(&f.max, "max", 0, "connections handled at once, of which one client gets three quarters (default 16384, or 4096 clients of UDP)")
-	flags.DurationVar(&f.udpIdle, "udp-idle", 2*time.Minute, "how long an exchange of datagrams is remembered that nobody continues")
+	flags.IntVar(&f.max, "max", 0, "connections handled at once, of which one client gets three quarters (default "+most+")")
 	flags.BoolVar(&f.pin, "pin", true, "keep a client with one instance while it has connections to it, as programs that open several expect")
 	flags.StringSliceVar(&f.clients, "clients", nil, "`prefixes` of the addresses that clients may have (default all)")
+}
+
+// addUDP adds those of commands that take datagrams, too.
+func (f *clientFlags) addUDP(flags *pflag.FlagSet) {
+	flags.DurationVar(&f.udpIdle, "udp-idle", relay.DefaultIdle, "how long an exchange of datagrams is remembered that nobody continues")
 }
 
 // prefixes returns the addresses that clients may have.

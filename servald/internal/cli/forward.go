@@ -76,7 +76,8 @@ another port of this host.`,
 			})
 		},
 	}
-	flags.add(cmd.Flags())
+	flags.add(cmd.Flags(), "16384, or 4096 clients of UDP")
+	flags.addUDP(cmd.Flags())
 	return cmd
 }
 

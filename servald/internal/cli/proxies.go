@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/serval-net/serval/servald/internal/config"
 	"github.com/serval-net/serval/servald/internal/httpproxy"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/socks"
@@ -28,7 +29,7 @@ type proxyOptions struct {
 }
 
 func (o *proxyOptions) add(flags *pflag.FlagSet) {
-	o.clientFlags.add(flags)
+	o.clientFlags.add(flags, "16384")
 	flags.TextVar(&o.foreign, "foreign", outbound.ForeignNone, "destinations besides services: none, public (what has a public address) or any")
 	flags.DurationVar(&o.handshake, "handshake", socks.DefaultHandshake, "how long a client may take to say what it wants")
 	flags.StringVar(&o.usersFile, "users", "", "`file` of who may use the proxy: NAME:PASSWORD on each line (default everybody)")
@@ -94,13 +95,14 @@ UDP. Programs must leave names to the proxy, which curl calls socks5h.
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runProxy(cmd.Context(), &o, append(args, "localhost:1080")[0], "SOCKS5 proxy at %s",
-				func(o *proxyOptions, d *outbound.Destinations, p proxyParts) server {
+			return a.runProxy(cmd.Context(), &o, append(args, config.DefaultSOCKS5)[0], "SOCKS5 proxy at %s",
+				func(d *outbound.Destinations, p proxyParts) server {
 					return &socks.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, Handshake: o.handshake, UDPIdle: o.udpIdle, Log: a.logger()}
 				})
 		},
 	}
 	o.add(cmd.Flags())
+	o.addUDP(cmd.Flags())
 	return cmd
 }
 
@@ -121,14 +123,13 @@ only, at http://ADDRESS/proxy.pac.
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runProxy(cmd.Context(), &o, append(args, "localhost:3128")[0], "HTTP proxy at %s",
-				func(o *proxyOptions, d *outbound.Destinations, p proxyParts) server {
+			return a.runProxy(cmd.Context(), &o, append(args, config.DefaultHTTPProxy)[0], "HTTP proxy at %s",
+				func(d *outbound.Destinations, p proxyParts) server {
 					return &httpproxy.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, Header: o.handshake, Log: a.logger()}
 				})
 		},
 	}
 	o.add(cmd.Flags())
-	cmd.Flags().MarkHidden("udp-idle")
 	return cmd
 }
 
@@ -137,7 +138,7 @@ type server interface {
 	Serve(ctx context.Context, ln net.Listener) error
 }
 
-func (a *App) runProxy(ctx context.Context, o *proxyOptions, addr, text string, make func(*proxyOptions, *outbound.Destinations, proxyParts) server) error {
+func (a *App) runProxy(ctx context.Context, o *proxyOptions, addr, text string, build func(*outbound.Destinations, proxyParts) server) error {
 	var p proxyParts
 	var err error
 	if p.users, err = o.users(); err != nil {
@@ -147,7 +148,7 @@ func (a *App) runProxy(ctx context.Context, o *proxyOptions, addr, text string, 
 		return err
 	}
 	return a.withOutbound(ctx, &o.clientFlags, func(out *outbound.Outbound) error {
-		s := make(o, &outbound.Destinations{Outbound: out, Foreign: o.foreign}, p)
+		s := build(&outbound.Destinations{Outbound: out, Foreign: o.foreign}, p)
 		return a.serveLocal(ctx, addr, text, s.Serve)
 	})
 }
