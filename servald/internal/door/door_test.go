@@ -135,3 +135,34 @@ func TestServe(t *testing.T) {
 		t.Errorf("%d came in, %d are inside, %v", in, d.Inside(), err)
 	}
 }
+
+// TestLogin: users are told apart by name and host, and only those who know the password
+// are users.
+func TestLogin(t *testing.T) {
+	users := Users{"alice": "wonderland", "bob": "builder"}
+	here := outbound.Client{Addr: netip.MustParseAddrPort("192.0.2.1:1")}
+	seen := make(map[string]bool)
+	for _, tc := range []struct {
+		from           outbound.Client
+		name, password string
+		ok             bool
+	}{
+		{here, "alice", "wonderland", true},
+		{here, "bob", "builder", true},
+		{outbound.Client{Addr: netip.MustParseAddrPort("192.0.2.2:1")}, "alice", "wonderland", true},
+		{outbound.Client{Session: "process 7"}, "alice", "wonderland", true},
+		{here, "alice", "builder", false},
+		{here, "alice", "", false},
+		{here, "carol", "", false},
+		{here, "", "", false},
+	} {
+		c, ok := users.Login(tc.from, tc.name, tc.password)
+		if ok != tc.ok {
+			t.Errorf("%s with %q: %v", tc.name, tc.password, ok)
+		}
+		if ok && seen[c.Session] {
+			t.Errorf("%s at %v is another client, too: %q", tc.name, tc.from, c.Session)
+		}
+		seen[c.Session] = true
+	}
+}

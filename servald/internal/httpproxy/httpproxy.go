@@ -5,8 +5,6 @@ package httpproxy
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -39,8 +37,8 @@ type Server struct {
 	// Destinations connects the clients.
 	Destinations *outbound.Destinations
 
-	// Users are names and passwords; none lets everybody in.
-	Users map[string]string
+	// Users are those who may come in.
+	Users door.Users
 
 	// Clients are the addresses that clients may have; none means all.
 	Clients []netip.Prefix
@@ -58,7 +56,6 @@ type Server struct {
 	Log *slog.Logger // nil is slog.Default()
 
 	door   door.Door
-	users  map[string][sha256.Size]byte
 	ln     net.Listener
 	conns  context.Context // of connections
 	wg     sync.WaitGroup  // of connections and requests
@@ -139,10 +136,6 @@ func (s *Server) init(ln net.Listener) {
 	}
 	s.Log = s.Log.With("via", "http")
 	s.ln = ln
-	s.users = make(map[string][sha256.Size]byte)
-	for name, password := range s.Users {
-		s.users[name] = sha256.Sum256([]byte(password))
-	}
 	s.door.Via, s.door.Clients, s.door.Max, s.door.Log = "http", s.Clients, s.Max, s.Log
 	s.opened.Store(true)
 }
@@ -180,20 +173,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 // authenticate checks the client's name and password, if it needs any.
 func (s *Server) authenticate(v *visitor, r *http.Request) (outbound.Client, bool) {
 	c := v.client
-	if len(s.users) == 0 {
+	if len(s.Users) == 0 {
 		return c, true
 	}
-	user, password, ok := proxyAuth(r)
-	have, known := s.users[user]
-	got := sha256.Sum256([]byte(password))
-	if subtle.ConstantTimeCompare(have[:], got[:]) != 1 || !known || !ok {
-		if ok {
-			s.failures.Log(s.Log, v.RemoteAddr(), fmt.Errorf("wrong name or password: %q", user))
-		}
+	user, password, tried := proxyAuth(r)
+	if !tried {
 		return c, false
 	}
-	c.Session = "user " + user + " " + c.Session + c.Addr.Addr().String()
-	return c, true
+	c, ok := s.Users.Login(c, user, password)
+	if !ok {
+		s.failures.Log(s.Log, v.RemoteAddr(), fmt.Errorf("wrong name or password: %q", user))
+	}
+	return c, ok
 }
 
 // proxyAuth returns the name and the password in Proxy-Authorization.

@@ -4,8 +4,6 @@ package socks
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +31,8 @@ type Server struct {
 	// Destinations connects the clients.
 	Destinations *outbound.Destinations
 
-	// Users are names and passwords; none lets everybody in.
-	Users map[string]string
+	// Users are those who may come in.
+	Users door.Users
 
 	// Clients are the addresses that clients may have; none means all.
 	Clients []netip.Prefix
@@ -55,9 +53,8 @@ type Server struct {
 
 	Log *slog.Logger // nil is slog.Default()
 
-	door  door.Door
-	udp   *fair.Gate[netip.Addr]
-	users map[string][sha256.Size]byte
+	door door.Door
+	udp  *fair.Gate[netip.Addr]
 }
 
 // Serve serves ln until ctx is done; see door.Door.Serve. It refuses to be an open
@@ -85,10 +82,6 @@ func (s *Server) init() {
 		s.Log = slog.Default()
 	}
 	s.udp = fair.New[netip.Addr](s.Associations)
-	s.users = make(map[string][sha256.Size]byte)
-	for name, password := range s.Users {
-		s.users[name] = sha256.Sum256([]byte(password))
-	}
 	s.door.Via, s.door.Handle, s.door.Clients = "socks5", s.handle, s.Clients
 	s.door.Max, s.door.Drain, s.door.End, s.door.Log = s.Max, s.Drain, s.End, s.Log
 }
@@ -171,7 +164,7 @@ func (s *Server) negotiate(c *outbound.Client, conn net.Conn) (cmd byte, to addr
 		return 0, to, err
 	}
 	want := byte(methodNone)
-	if len(s.users) > 0 {
+	if len(s.Users) > 0 {
 		want = methodPassword
 	}
 	if !slices.Contains(methods, want) {
@@ -205,14 +198,12 @@ func (s *Server) authenticate(c *outbound.Client, conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	have, known := s.users[user]
-	got := sha256.Sum256([]byte(password))
-	if subtle.ConstantTimeCompare(have[:], got[:]) != 1 || !known {
+	as, ok := s.Users.Login(*c, user, password)
+	if !ok {
 		conn.Write([]byte{versionAuth, 1})
 		return fmt.Errorf("wrong name or password: %q", user)
 	}
-	// One user's programs on one host are one client.
-	c.Session = "user " + user + " " + c.Session + c.Addr.Addr().String()
+	*c = as
 	_, err = conn.Write([]byte{versionAuth, 0})
 	return err
 }
