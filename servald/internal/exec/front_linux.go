@@ -141,7 +141,9 @@ type front struct {
 	signals   chan os.Signal
 	messages  chan message // closed when the carrier is gone
 
-	watching atomic.Bool // started
+	watching atomic.Bool   // started
+	leaving  bool          // the program is about to start
+	early    []unix.Signal // that came meanwhile
 	started  bool
 	stays    bool // in the program's process group
 
@@ -197,12 +199,16 @@ func (f *front) run() (int, error) {
 			}
 			switch m.Kind {
 			case kindLeave:
+				f.leaving = true
 				f.leave()
 			case kindStarted:
 				f.started = true
 				f.watching.Store(true)
 				leaveFiles(f.inherited, false)
 				writeFromBackground()
+				for _, sig := range f.early {
+					f.signal(sig)
+				}
 			case kindStopped:
 				f.goesOn = 0
 				if isStopped(m.Pid) { // still
@@ -238,6 +244,10 @@ func (f *front) leave() {
 // default.
 func (f *front) signal(sig unix.Signal) {
 	switch {
+	case !f.started && f.leaving: // it may run, and we have not heard of it
+		if len(f.early) < lastSignal {
+			f.early = append(f.early, sig)
+		}
 	case !f.started && (sig == unix.SIGINT || sig == unix.SIGTERM || sig == unix.SIGHUP || sig == unix.SIGQUIT):
 		f.peer.Close() // the carrier ends
 		os.Exit(dieOf(sig))
