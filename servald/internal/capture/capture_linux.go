@@ -161,7 +161,7 @@ func (c *Capture) Run(ctx, end context.Context) error {
 	var wg sync.WaitGroup
 	errs := make(chan error, len(c.streams)+len(c.datagrams)+1)
 	for _, ln := range c.streams {
-		d := &door.Door{Via: "capture", Max: c.cfg.Max, End: end, Log: c.cfg.Log, Handle: c.handle}
+		d := &door.Door{Via: "capture", Handle: c.handle, Settings: door.Settings{Max: c.cfg.Max, End: end, Log: c.cfg.Log}}
 		c.mu.Lock()
 		c.doors = append(c.doors, d)
 		c.mu.Unlock()

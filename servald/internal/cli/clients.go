@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"time"
@@ -33,6 +34,12 @@ func (f *clientFlags) add(flags *pflag.FlagSet, most string) {
 // addUDP adds those of commands that take datagrams, too.
 func (f *clientFlags) addUDP(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.udpIdle, "udp-idle", relay.DefaultIdle, "how long an exchange of datagrams is remembered that nobody continues")
+}
+
+// settings are how the flags say that clients are let in.
+func (f *clientFlags) settings(log *slog.Logger) (door.Settings, error) {
+	clients, err := f.prefixes()
+	return door.Settings{Clients: clients, Max: f.max, Drain: f.drain, Log: log}, err
 }
 
 // prefixes returns the addresses that clients may have.

@@ -44,11 +44,11 @@ another port of this host.`,
 			if err != nil {
 				return err
 			}
-			s := &forward.Server{Max: flags.max, Drain: flags.drain, UDPIdle: flags.udpIdle, Log: a.logger()}
+			s := &forward.Server{UDPIdle: flags.udpIdle}
 			if s.Service, s.Port, err = serviceAndPort(args[1]); err != nil {
 				return err
 			}
-			if s.Clients, err = flags.prefixes(); err != nil {
+			if s.Settings, err = flags.settings(a.logger()); err != nil {
 				return err
 			}
 			// What cannot be listened at is told before there is a node.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/serval-net/serval/servald/internal/config"
+	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/httpproxy"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/socks"
@@ -31,18 +31,12 @@ type proxyOptions struct {
 func (o *proxyOptions) add(flags *pflag.FlagSet) {
 	o.clientFlags.add(flags, "16384")
 	flags.TextVar(&o.foreign, "foreign", outbound.ForeignNone, "destinations besides services: none, public (what has a public address) or any")
-	flags.DurationVar(&o.handshake, "handshake", socks.DefaultHandshake, "how long a client may take to say what it wants")
+	flags.DurationVar(&o.handshake, "handshake", door.DefaultHandshake, "how long a client may take to say what it wants")
 	flags.StringVar(&o.usersFile, "users", "", "`file` of who may use the proxy: NAME:PASSWORD on each line (default everybody)")
 }
 
-// proxyParts are what the flags name.
-type proxyParts struct {
-	users   map[string]string
-	clients []netip.Prefix
-}
-
 // users reads the file of users.
-func (o *proxyOptions) users() (map[string]string, error) {
+func (o *proxyOptions) users() (door.Users, error) {
 	if o.usersFile == "" {
 		return nil, nil
 	}
@@ -54,7 +48,7 @@ func (o *proxyOptions) users() (map[string]string, error) {
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o004 != 0 && os.PathSeparator == '/' {
 		return nil, fmt.Errorf("%s holds passwords and everybody may read it; run chmod o-r %[1]s", o.usersFile)
 	}
-	users := make(map[string]string)
+	users := make(door.Users)
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
@@ -96,9 +90,7 @@ UDP. Programs must leave names to the proxy, which curl calls socks5h.
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runProxy(cmd.Context(), &o, append(args, config.DefaultSOCKS5)[0], "SOCKS5 proxy at %s",
-				func(d *outbound.Destinations, p proxyParts) server {
-					return &socks.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, Handshake: o.handshake, UDPIdle: o.udpIdle, Log: a.logger()}
-				})
+				func(p door.ProxySettings) server { return &socks.Server{ProxySettings: p, UDPIdle: o.udpIdle} })
 		},
 	}
 	o.add(cmd.Flags())
@@ -124,9 +116,7 @@ only, at http://ADDRESS/proxy.pac.
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runProxy(cmd.Context(), &o, append(args, config.DefaultHTTPProxy)[0], "HTTP proxy at %s",
-				func(d *outbound.Destinations, p proxyParts) server {
-					return &httpproxy.Server{Destinations: d, Users: p.users, Clients: p.clients, Max: o.max, Drain: o.drain, Header: o.handshake, Log: a.logger()}
-				})
+				func(p door.ProxySettings) server { return &httpproxy.Server{ProxySettings: p} })
 		},
 	}
 	o.add(cmd.Flags())
@@ -138,17 +128,17 @@ type server interface {
 	Serve(ctx context.Context, ln net.Listener) error
 }
 
-func (a *App) runProxy(ctx context.Context, o *proxyOptions, addr, text string, build func(*outbound.Destinations, proxyParts) server) error {
-	var p proxyParts
+func (a *App) runProxy(ctx context.Context, o *proxyOptions, addr, text string, build func(door.ProxySettings) server) error {
+	p := door.ProxySettings{Handshake: o.handshake}
 	var err error
-	if p.users, err = o.users(); err != nil {
+	if p.Users, err = o.users(); err != nil {
 		return err
 	}
-	if p.clients, err = o.prefixes(); err != nil {
+	if p.Settings, err = o.settings(a.logger()); err != nil {
 		return err
 	}
 	return a.withOutbound(ctx, &o.clientFlags, func(out *outbound.Outbound) error {
-		s := build(&outbound.Destinations{Outbound: out, Foreign: o.foreign}, p)
-		return a.serveLocal(ctx, addr, text, s.Serve)
+		p.Destinations = &outbound.Destinations{Outbound: out, Foreign: o.foreign}
+		return a.serveLocal(ctx, addr, text, build(p).Serve)
 	})
 }

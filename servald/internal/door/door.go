@@ -22,15 +22,8 @@ import (
 // DefaultMax is how many connections a Door lets in at once.
 const DefaultMax = 16384
 
-// Door lets clients in. Set the fields before Serve; it serves one listener.
-type Door struct {
-	// Via names the proxy in logs, such as "socks5".
-	Via string
-
-	// Handle serves a connection and closes it before it returns; it returns soon after
-	// ctx is done. Its error is logged.
-	Handle func(ctx context.Context, c outbound.Client, conn net.Conn) error
-
+// Settings are what everything has that lets clients in.
+type Settings struct {
 	// Clients are the addresses that clients may have; none means all. Those of Unix
 	// sockets are always let in.
 	Clients []netip.Prefix
@@ -46,6 +39,18 @@ type Door struct {
 	End context.Context
 
 	Log *slog.Logger // nil is slog.Default()
+}
+
+// Door lets clients in. Set the fields before Serve; it serves one listener.
+type Door struct {
+	// Via names the proxy in logs, such as "socks5".
+	Via string
+
+	// Handle serves a connection and closes it before it returns; it returns soon after
+	// ctx is done. Its error is logged.
+	Handle func(ctx context.Context, c outbound.Client, conn net.Conn) error
+
+	Settings
 
 	once  sync.Once
 	gate  *fair.Gate[string]
@@ -146,20 +151,6 @@ func HangUp(conn net.Conn) {
 		io.CopyN(io.Discard, conn, 256<<10)
 	}
 	conn.Close()
-}
-
-// CheckOpen returns an error if a proxy that listens on addr would let strangers reach
-// foreign destinations: it listens for more than this host, knows neither users nor
-// clients, and leads everywhere.
-func CheckOpen(addr net.Addr, foreign outbound.Foreign, users int, clients []netip.Prefix) error {
-	if foreign == outbound.ForeignNone || users > 0 || IsLocal(addr) || (len(clients) > 0 && !everybody(clients)) {
-		return nil
-	}
-	return fmt.Errorf("at %v this would be an open proxy: anybody could use it to reach any host; listen on localhost, name users or clients, or leave foreign destinations away", addr)
-}
-
-func everybody(clients []netip.Prefix) bool {
-	return slices.ContainsFunc(clients, func(p netip.Prefix) bool { return p.Bits() == 0 })
 }
 
 // IsLocal reports whether only programs of this host reach a listener.

@@ -28,7 +28,7 @@ func (f from) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(f.addr) }
 // TestFair: a client that takes all it gets leaves room for others, and what it has
 // given back it can have again.
 func TestFair(t *testing.T) {
-	d := &Door{Max: 100}
+	d := &Door{Settings: Settings{Max: 100}}
 	enter := func(addr string) (func(), error) {
 		a, _ := conntest.Pipe()
 		_, leave, err := d.Enter(from{a, netip.MustParseAddrPort(addr)})
@@ -59,7 +59,7 @@ func TestFair(t *testing.T) {
 
 // TestClients: only those that may come in do, however they write their address.
 func TestClients(t *testing.T) {
-	d := &Door{Via: "test", Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/10")}}
+	d := &Door{Via: "test", Settings: Settings{Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fe80::/10")}}}
 	for addr, want := range map[string]bool{
 		"192.0.2.9:1": true, "[::ffff:192.0.2.9]:1": true, "192.0.3.1:1": false, "[fe80::1%eth0]:1": true, "[::1]:1": false,
 	} {
@@ -97,7 +97,7 @@ func TestCheckOpen(t *testing.T) {
 		{&net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}, outbound.ForeignAny, 0, nil, true},
 		{&net.UnixAddr{Name: "/s"}, outbound.ForeignAny, 0, nil, false},
 	} {
-		if err := CheckOpen(tc.addr, tc.foreign, tc.users, tc.clients); (err != nil) != tc.open {
+		if err := checkOpen(tc.addr, tc.foreign, tc.users, tc.clients); (err != nil) != tc.open {
 			t.Errorf("%+v: %v", tc, err)
 		}
 	}
@@ -105,7 +105,7 @@ func TestCheckOpen(t *testing.T) {
 
 // TestServe: who is not let in is reset, and all is over when Serve returns.
 func TestServe(t *testing.T) {
-	d := &Door{Max: 1, Log: slog.New(slog.DiscardHandler), Handle: func(ctx context.Context, c outbound.Client, conn net.Conn) error {
+	d := &Door{Settings: Settings{Max: 1, Log: slog.New(slog.DiscardHandler)}, Handle: func(ctx context.Context, c outbound.Client, conn net.Conn) error {
 		defer conn.Close()
 		io.WriteString(conn, "in")
 		<-ctx.Done()

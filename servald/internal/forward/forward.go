@@ -4,9 +4,7 @@ package forward
 
 import (
 	"context"
-	"log/slog"
 	"net"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -28,20 +26,11 @@ type Server struct {
 	// Timeout bounds a dial, where Outbound does not do so sooner; 0 leaves it to that.
 	Timeout time.Duration
 
-	// Clients are the addresses that clients may have; none means all.
-	Clients []netip.Prefix
-
-	// Max is how many connections, or clients of UDP, there are at once; 0 is 16384 or
-	// 4096. Drain is how long connections may go on after Serve was told to stop; or they
-	// end with End, if that is not nil.
-	Max   int
-	Drain time.Duration
-	End   context.Context
+	// Of UDP, Max is how many clients there are at once; 0 is 4096.
+	door.Settings
 
 	// UDPIdle is how long a client of UDP is remembered; 0 is 2 minutes.
 	UDPIdle time.Duration
-
-	Log *slog.Logger // nil is slog.Default()
 
 	door door.Door
 	udp  atomic.Pointer[packets] // of ServePacket
@@ -50,8 +39,7 @@ type Server struct {
 // Serve serves connections to ln until ctx is done; see door.Door.Serve. A client whose
 // service cannot be reached finds its connection reset.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	s.door.Via, s.door.Handle, s.door.Clients = "forward", s.handle, s.Clients
-	s.door.Max, s.door.Drain, s.door.End, s.door.Log = s.Max, s.Drain, s.End, s.Log
+	s.door.Via, s.door.Handle, s.door.Settings = "forward", s.handle, s.Settings
 	return s.door.Serve(ctx, ln)
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 	"github.com/serval-net/serval/servald/internal/outbound"
 )
@@ -34,7 +35,8 @@ func serve(t *testing.T, f func(context.Context) error) {
 }
 
 func server(c *nodetest.Cluster, service string) *Server {
-	return &Server{Outbound: outbound.New(outbound.Config{Node: c.Node()}), Service: service, Log: slog.New(slog.DiscardHandler)}
+	return &Server{Outbound: outbound.New(outbound.Config{Node: c.Node()}), Service: service,
+		Settings: door.Settings{Log: slog.New(slog.DiscardHandler)}}
 }
 
 // TestStream: a local address leads to the service; without one, clients are reset.

@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,41 +20,21 @@ import (
 	"github.com/serval-net/serval/servald/internal/splice"
 )
 
-// Defaults of Server.
-const (
-	DefaultHeader = 10 * time.Second
-	DefaultIdle   = 2 * time.Minute
-)
+// DefaultIdle is how long a connection is kept between requests.
+const DefaultIdle = 2 * time.Minute
 
 // maxHeader is the most bytes of the head of a request or response.
 const maxHeader = 256 << 10
 
-// Server is an HTTP proxy. Destinations is required; set the fields before Serve, which
-// is called once.
+// Server is an HTTP proxy. Set the fields before Serve, which is called once.
 type Server struct {
-	// Destinations connects the clients.
-	Destinations *outbound.Destinations
+	// Its Handshake is how long a client may take for the head of a request.
+	door.ProxySettings
 
-	// Users are those who may come in.
-	Users door.Users
-
-	// Clients are the addresses that clients may have; none means all.
-	Clients []netip.Prefix
-
-	// Max is how many connections there are at once; 0 is 16384. Drain is how long they
-	// may go on after Serve was told to stop; or they end with End, if that is not nil.
-	Max   int
-	Drain time.Duration
-	End   context.Context
-
-	// Header is how long a client may take for the head of a request; 0 is 10 s. Idle is
-	// how long a connection is kept between requests; 0 is 2 minutes.
-	Header, Idle time.Duration
-
-	Log *slog.Logger // nil is slog.Default()
+	// Idle is how long a connection is kept between requests; 0 is 2 minutes.
+	Idle time.Duration
 
 	door   door.Door
-	ln     net.Listener
 	conns  context.Context // of connections
 	wg     sync.WaitGroup  // of connections and requests
 	cut    atomic.Bool     // what is closed from now on is reset
@@ -70,11 +48,9 @@ type Server struct {
 // another reason, and refuses to be an open proxy. When it returns, nothing that it
 // started runs any more.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	if err := door.CheckOpen(ln.Addr(), s.Destinations.Foreign, len(s.Users), s.Clients); err != nil {
-		ln.Close()
+	if err := s.init(ln); err != nil {
 		return err
 	}
-	s.init(ln)
 	// What is cut short is reset, so that nobody takes it for whole.
 	conns, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -83,7 +59,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	h1.SetHTTP1(true)
 	srv := &http.Server{
 		Handler: http.HandlerFunc(s.serve), Protocols: h1, MaxHeaderBytes: maxHeader,
-		ReadHeaderTimeout: s.Header, IdleTimeout: s.Idle,
+		ReadHeaderTimeout: s.Handshake, IdleTimeout: s.Idle,
 		BaseContext: func(net.Listener) context.Context { return conns },
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			return context.WithValue(ctx, visitorKey{}, conn.(*visitor))
@@ -124,20 +100,17 @@ func (s *Server) await(ctx context.Context) {
 	}
 }
 
-func (s *Server) init(ln net.Listener) {
-	if s.Header <= 0 {
-		s.Header = DefaultHeader
+func (s *Server) init(ln net.Listener) error {
+	if err := s.Init(ln); err != nil {
+		return err
 	}
 	if s.Idle <= 0 {
 		s.Idle = DefaultIdle
 	}
-	if s.Log == nil {
-		s.Log = slog.Default()
-	}
 	s.Log = s.Log.With("via", "http")
-	s.ln = ln
-	s.door.Via, s.door.Clients, s.door.Max, s.door.Log = "http", s.Clients, s.Max, s.Log
+	s.door.Via, s.door.Settings = "http", s.Settings
 	s.opened.Store(true)
+	return nil
 }
 
 // Active returns how many connections are open.

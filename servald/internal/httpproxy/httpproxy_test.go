@@ -22,6 +22,8 @@ import (
 
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/conntest"
+	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 	"github.com/serval-net/serval/servald/internal/outbound"
 )
@@ -230,7 +232,7 @@ func TestAnswers(t *testing.T) {
 	c := nodetest.New(t)
 	c.Serve(c.Node(), "svc:secret", func(net.Conn) {})
 	c.Silent("svc:silent")
-	at := start(t, c, &Server{Header: 200 * time.Millisecond})
+	at := start(t, c, &Server{ProxySettings: door.ProxySettings{Handshake: 200 * time.Millisecond}})
 	for in, want := range map[string]string{
 		"CONNECT none.svc.serval:80 HTTP/1.1\r\nHost: x\r\n\r\n":            "502 destination_not_found",
 		"CONNECT secret.svc.serval:80 HTTP/1.1\r\nHost: x\r\n\r\n":          "403 http_request_denied",
@@ -274,7 +276,7 @@ func TestAnswers(t *testing.T) {
 
 // TestPAC: browsers are led here for services and nowhere else.
 func TestPAC(t *testing.T) {
-	at := start(t, nodetest.New(t), &Server{Users: map[string]string{"a": "b"}})
+	at := start(t, nodetest.New(t), &Server{ProxySettings: door.ProxySettings{Users: door.Users{"a": "b"}}})
 	resp, err := http.Get("http://" + at + "/proxy.pac")
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +302,7 @@ func TestPassword(t *testing.T) {
 			t.Error("the service sees the password")
 		}
 	})
-	at := start(t, c, &Server{Users: map[string]string{"alice": "wonderland"}})
+	at := start(t, c, &Server{ProxySettings: door.ProxySettings{Users: door.Users{"alice": "wonderland"}}})
 	for _, tc := range []struct {
 		user *url.Userinfo
 		want int
@@ -358,8 +360,9 @@ func TestServiceFails(t *testing.T) {
 func TestDrain(t *testing.T) {
 	c := nodetest.New(t)
 	c.Echo("svc:echo")
-	s := &Server{Drain: 50 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
-		Destinations: &outbound.Destinations{Outbound: outbound.New(outbound.Config{Node: c.Node()})}}
+	s := &Server{ProxySettings: door.ProxySettings{
+		Settings:     door.Settings{Drain: 50 * time.Millisecond, Log: slog.New(slog.DiscardHandler)},
+		Destinations: &outbound.Destinations{Outbound: outbound.New(outbound.Config{Node: c.Node()})}}}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -393,9 +396,9 @@ func TestOpenProxy(t *testing.T) {
 		open bool
 	}{
 		{&Server{}, true},
-		{&Server{Clients: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}, true},
-		{&Server{Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, false},
-		{&Server{Users: map[string]string{"a": "b"}}, false},
+		{&Server{ProxySettings: door.ProxySettings{Settings: door.Settings{Clients: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}}}, true},
+		{&Server{ProxySettings: door.ProxySettings{Settings: door.Settings{Clients: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}}}, false},
+		{&Server{ProxySettings: door.ProxySettings{Users: door.Users{"a": "b"}}}, false},
 	} {
 		ln, err := net.Listen("tcp", "0.0.0.0:0")
 		if err != nil {
@@ -425,9 +428,11 @@ func FuzzRequest(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { node.Close() })
-	s := &Server{Log: slog.New(slog.DiscardHandler), Destinations: &outbound.Destinations{
-		Outbound: outbound.New(outbound.Config{Node: node, Timeout: time.Second})}}
-	s.init(nil)
+	s := &Server{ProxySettings: door.ProxySettings{Settings: door.Settings{Log: slog.New(slog.DiscardHandler)},
+		Destinations: &outbound.Destinations{Outbound: outbound.New(outbound.Config{Node: node, Timeout: time.Second})}}}
+	if err := s.init(conntest.Listen(f)); err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(b)))
 		if err != nil {

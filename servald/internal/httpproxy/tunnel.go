@@ -30,7 +30,7 @@ func (s *Server) tunnel(w http.ResponseWriter, r *http.Request, v *visitor, c ou
 		s.fail(w, http.StatusHTTPVersionNotSupported, "http_protocol_error", "tunnels need HTTP/1.1")
 		return
 	}
-	v.SetDeadline(time.Now().Add(s.Header))
+	v.SetDeadline(time.Now().Add(s.Handshake))
 	if err := begin(v.Conn, buffered.Reader, out); err != nil {
 		splice.Abort(out)
 		v.Close()

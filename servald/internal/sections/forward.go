@@ -13,7 +13,8 @@ import (
 // forward makes a service reachable at a local address.
 func (r *Runner) forward(ctx context.Context, section config.Forward) (component.Running, error) {
 	s := &forward.Server{Outbound: r.out, Service: section.Name.String(), Port: section.Port,
-		Clients: section.Clients, Max: section.Max, Timeout: section.Timeout.Duration, UDPIdle: section.UDPIdle.Duration, End: ctx, Log: r.env.Log}
+		Timeout: section.Timeout.Duration, UDPIdle: section.UDPIdle.Duration,
+		Settings: door.Settings{Clients: section.Clients, Max: section.Max, End: ctx, Log: r.env.Log}}
 	if section.Listen.Network == "udp" {
 		conn, err := door.ListenUDP(ctx, section.Listen.Address)
 		if err != nil {

@@ -27,14 +27,16 @@ func (r *Runner) destinations(foreign outbound.Foreign) *outbound.Destinations {
 
 // socks5 is a SOCKS5 proxy at one address.
 func (r *Runner) socks5(ctx context.Context, at config.Listen, s config.SOCKS5) (component.Running, error) {
-	return r.proxy(ctx, at, &socks.Server{Destinations: r.destinations(s.Foreign), Users: s.Users, Clients: s.Clients,
-		Max: s.Max, Handshake: s.Handshake.Duration, Associations: s.UDPMax, UDPIdle: s.UDPIdle.Duration, End: ctx, Log: r.env.Log})
+	return r.proxy(ctx, at, &socks.Server{Associations: s.UDPMax, UDPIdle: s.UDPIdle.Duration, ProxySettings: door.ProxySettings{
+		Destinations: r.destinations(s.Foreign), Users: s.Users, Handshake: s.Handshake.Duration,
+		Settings: door.Settings{Clients: s.Clients, Max: s.Max, End: ctx, Log: r.env.Log}}})
 }
 
 // httpProxy is an HTTP proxy at one address.
 func (r *Runner) httpProxy(ctx context.Context, at config.Listen, s config.HTTPProxy) (component.Running, error) {
-	return r.proxy(ctx, at, &httpproxy.Server{Destinations: r.destinations(s.Foreign), Users: s.Users, Clients: s.Clients,
-		Max: s.Max, Header: s.Handshake.Duration, Idle: s.Idle.Duration, End: ctx, Log: r.env.Log})
+	return r.proxy(ctx, at, &httpproxy.Server{Idle: s.Idle.Duration, ProxySettings: door.ProxySettings{
+		Destinations: r.destinations(s.Foreign), Users: s.Users, Handshake: s.Handshake.Duration,
+		Settings: door.Settings{Clients: s.Clients, Max: s.Max, End: ctx, Log: r.env.Log}}})
 }
 
 // proxy listens at an address for a server.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -19,39 +18,17 @@ import (
 	"github.com/serval-net/serval/servald/internal/splice"
 )
 
-// Defaults of Server.
-const (
-	DefaultHandshake    = 10 * time.Second
-	DefaultAssociations = 1024
-	DefaultUDPIdle      = 2 * time.Minute
-)
+// DefaultAssociations is how many clients may have UDP at once.
+const DefaultAssociations = 1024
 
-// Server is a SOCKS5 proxy. Destinations is required; set the fields before Serve.
+// Server is a SOCKS5 proxy. Set the fields before Serve.
 type Server struct {
-	// Destinations connects the clients.
-	Destinations *outbound.Destinations
-
-	// Users are those who may come in.
-	Users door.Users
-
-	// Clients are the addresses that clients may have; none means all.
-	Clients []netip.Prefix
-
-	// Max is how many connections there are at once; 0 is 16384. Drain is how long they
-	// may go on after Serve was told to stop; or they end with End, if that is not nil.
-	Max   int
-	Drain time.Duration
-	End   context.Context
-
-	// Handshake is how long a client may take to say what it wants; 0 is 10 s.
-	Handshake time.Duration
+	door.ProxySettings
 
 	// Associations is how many clients may have UDP at once; 0 is 1024. UDPIdle is how
 	// long a destination is kept that nobody uses; 0 is 2 minutes.
 	Associations int
 	UDPIdle      time.Duration
-
-	Log *slog.Logger // nil is slog.Default()
 
 	door door.Door
 	udp  *fair.Gate[netip.Addr]
@@ -60,30 +37,15 @@ type Server struct {
 // Serve serves ln until ctx is done; see door.Door.Serve. It refuses to be an open
 // proxy.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	if err := door.CheckOpen(ln.Addr(), s.Destinations.Foreign, len(s.Users), s.Clients); err != nil {
-		ln.Close()
+	if err := s.Init(ln); err != nil {
 		return err
-	}
-	s.init()
-	return s.door.Serve(ctx, ln)
-}
-
-func (s *Server) init() {
-	if s.Handshake <= 0 {
-		s.Handshake = DefaultHandshake
 	}
 	if s.Associations <= 0 {
 		s.Associations = DefaultAssociations
 	}
-	if s.UDPIdle <= 0 {
-		s.UDPIdle = DefaultUDPIdle
-	}
-	if s.Log == nil {
-		s.Log = slog.Default()
-	}
 	s.udp = fair.New[netip.Addr](s.Associations)
-	s.door.Via, s.door.Handle, s.door.Clients = "socks5", s.handle, s.Clients
-	s.door.Max, s.door.Drain, s.door.End, s.door.Log = s.Max, s.Drain, s.End, s.Log
+	s.door.Via, s.door.Handle, s.door.Settings = "socks5", s.handle, s.Settings
+	return s.door.Serve(ctx, ln)
 }
 
 // Active returns how many connections are open.

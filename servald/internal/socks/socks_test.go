@@ -20,6 +20,7 @@ import (
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/conntest"
+	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 	"github.com/serval-net/serval/servald/internal/outbound"
 )
@@ -124,8 +125,8 @@ func TestEarly(t *testing.T) {
 func TestClientLeaves(t *testing.T) {
 	c := nodetest.New(t)
 	c.Silent("svc:silent")
-	conn, err := net.Dial("tcp", start(t, c, &Server{Destinations: &outbound.Destinations{Outbound: outbound.New(
-		outbound.Config{Node: c.NodeWith(serval.Config{DialTimeout: time.Hour}), Timeout: time.Hour})}}))
+	conn, err := net.Dial("tcp", start(t, c, &Server{ProxySettings: door.ProxySettings{Destinations: &outbound.Destinations{
+		Outbound: outbound.New(outbound.Config{Node: c.NodeWith(serval.Config{DialTimeout: time.Hour}), Timeout: time.Hour})}}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +182,7 @@ func TestReplies(t *testing.T) {
 func TestPassword(t *testing.T) {
 	c := nodetest.New(t)
 	c.Echo("svc:echo")
-	at := start(t, c, &Server{Users: map[string]string{"alice": "wonderland"}})
+	at := start(t, c, &Server{ProxySettings: door.ProxySettings{Users: door.Users{"alice": "wonderland"}}})
 	for _, tc := range []struct {
 		auth *proxy.Auth
 		ok   bool
@@ -209,7 +210,7 @@ func TestPassword(t *testing.T) {
 
 // TestOtherProtocols: clients that mean something else are told.
 func TestOtherProtocols(t *testing.T) {
-	at := start(t, nodetest.New(t), &Server{Handshake: 200 * time.Millisecond})
+	at := start(t, nodetest.New(t), &Server{ProxySettings: door.ProxySettings{Handshake: 200 * time.Millisecond}})
 	for in, want := range map[string]string{
 		"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n": "HTTP/1.1 400 Bad Request",
 		"\x04\x01\x00\x50\x01\x02\x03\x04\x00":      "\x00\x5b",
@@ -293,7 +294,7 @@ func TestOpenProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Destinations: &outbound.Destinations{Foreign: outbound.ForeignPublic}}
+	s := &Server{ProxySettings: door.ProxySettings{Destinations: &outbound.Destinations{Foreign: outbound.ForeignPublic}}}
 	if err := s.Serve(t.Context(), ln); err == nil || !strings.Contains(err.Error(), "open proxy") {
 		t.Errorf("serving everybody: %v", err)
 	}
@@ -320,7 +321,7 @@ func TestForeign(t *testing.T) {
 		}
 	})
 	defer func() { ln.Close(); wg.Wait() }()
-	at := start(t, c, &Server{Destinations: &outbound.Destinations{Foreign: outbound.ForeignAny}})
+	at := start(t, c, &Server{ProxySettings: door.ProxySettings{Destinations: &outbound.Destinations{Foreign: outbound.ForeignAny}}})
 	d, _ := proxy.SOCKS5("tcp", at, nil, nil)
 	conn, err := d.Dial("tcp", ln.Addr().String())
 	if err != nil {
@@ -350,7 +351,7 @@ func TestForeign(t *testing.T) {
 	if from, text := a.receive(t); from != to || text != "hello" {
 		t.Errorf("%q came back from %v", text, from)
 	}
-	public := start(t, c, &Server{Destinations: &outbound.Destinations{Foreign: outbound.ForeignPublic}})
+	public := start(t, c, &Server{ProxySettings: door.ProxySettings{Destinations: &outbound.Destinations{Foreign: outbound.ForeignPublic}}})
 	d, _ = proxy.SOCKS5("tcp", public, nil, nil)
 	if conn, err := d.Dial("tcp", ln.Addr().String()); err == nil {
 		conn.Close()
@@ -360,7 +361,7 @@ func TestForeign(t *testing.T) {
 
 // TestCrowded: one client cannot have all connections.
 func TestCrowded(t *testing.T) {
-	at := start(t, nodetest.New(t), &Server{Max: 4})
+	at := start(t, nodetest.New(t), &Server{ProxySettings: door.ProxySettings{Settings: door.Settings{Max: 4}}})
 	var conns []net.Conn
 	refused := 0
 	for range 4 {
