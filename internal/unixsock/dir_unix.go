@@ -3,6 +3,7 @@
 package unixsock
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -20,6 +21,9 @@ func Owner(dir string) (uid int, err error) {
 	}
 	return int(info.Sys().(*syscall.Stat_t).Uid), nil
 }
+
+// isRefused reports whether an error of dialling is that nobody listens.
+func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
 // CheckDir refuses a directory that somebody else could have put a socket in:
 // in a shared directory for temporary files anybody can make ours first.

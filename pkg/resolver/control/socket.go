@@ -1,14 +1,11 @@
 package control
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/serval-net/serval/internal/unixsock"
 )
@@ -60,8 +57,12 @@ func Listen(path string) (net.Listener, error) {
 	if err := unixsock.CheckDir(dir); err != nil {
 		return nil, fmt.Errorf("control: %w or set SERVAL_SOCKET to a path of your own", err)
 	}
-	if err := removeStale(path); err != nil {
-		return nil, err
+	listens, err := unixsock.RemoveStale(path)
+	if err != nil {
+		return nil, fmt.Errorf("control: %w (SERVAL_SOCKET says which)", err)
+	}
+	if listens {
+		return nil, fmt.Errorf("control: a daemon is running at %s already; stop it or set SERVAL_SOCKET", path)
 	}
 	l, err := unixsock.Listen(path)
 	if err != nil {
@@ -72,23 +73,4 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("control: cannot close %s to other users: %w", path, err)
 	}
 	return l, nil
-}
-
-// removeStale removes a socket at which nobody answers.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode()&fs.ModeSocket == 0 {
-		return fmt.Errorf("control: %s is in the way and no socket; remove it or set SERVAL_SOCKET", path)
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		c.Close()
-		return fmt.Errorf("control: a daemon is running at %s already; stop it or set SERVAL_SOCKET", path)
-	}
-	return os.Remove(path)
 }

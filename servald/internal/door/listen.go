@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"syscall"
-	"time"
+
+	"github.com/serval-net/serval/internal/unixsock"
 )
 
 // Listen listens at an address of this host, for connections; network is "tcp" or
 // "unix". The socket of a program that was killed is replaced. Errors say what to do.
 func Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	if network == "unix" {
-		if err := removeStale(address); err != nil {
+		// Where somebody listens, ours fails and says so.
+		if _, err := unixsock.RemoveStale(address); err != nil {
 			return nil, err
 		}
 	}
@@ -57,27 +58,4 @@ func Explain(address string, err error) error {
 		return err
 	}
 	return fmt.Errorf("cannot listen at %s: %s (%w)", address, what, err)
-}
-
-// removeStale removes a socket at which nobody answers, and nothing else.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode()&fs.ModeSocket == 0 {
-		return fmt.Errorf("%s is in the way and no socket; remove it or choose another path", path)
-	}
-	c, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		c.Close()
-		return nil // the bind will say that it is in use
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("whether somebody listens at %s cannot be seen: %w", path, err)
-	}
-	return os.Remove(path)
 }
