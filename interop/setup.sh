@@ -42,6 +42,7 @@ if [ "$1" = programs ]; then
 	want elinks elinks
 	want chromium chromium
 	want wrk wrk
+	want haproxy haproxy
 	want rsync rsync
 	want tftp tftp-hpa
 	want in.tftpd tftpd-hpa

@@ -40,7 +40,8 @@ BEGIN {
 	row("programs-lasting", "... of", "")
 }
 END {
-	table("servald native serval", 1, rows)
+	table("servald native serval haproxy", 1, rows)
 	print "Medians of up to " runs " runs, in brackets the range: the program through servald at both"
-	print "ends, the same over TCP, and servald perf. " machine "."
+	print "ends, the same over TCP, servald perf, and the program through HAProxy on both hosts,"
+	print "which does not encrypt. " machine "."
 }' "$results"

@@ -32,24 +32,26 @@ const (
 	servald = "servald" // the program, through servald at both ends
 	native  = "native"  // the same program, over TCP
 	serval  = "serval"  // servald perf
+	haproxy = "haproxy" // the same program, through HAProxy on both hosts
 )
 
 // all is the systems, in the order of the table.
-var all = []string{servald, native, serval}
+var all = []string{servald, native, serval, haproxy}
 
 // cases returns everything the benchmark measures.
 func (p plan) cases() []suite.Case {
-	both := []string{servald, native}
+	both, three := []string{servald, native}, []string{servald, native, serval}
+	proxies := []string{servald, native, haproxy}
 	return []suite.Case{
-		{Rows: bulkRows(""), Systems: all, Run: p.bulkOver(stage.NewCable, "")},
-		{Rows: bulkRows("-lo"), Systems: all, Run: p.bulkOver(stage.NewLoopback, "-lo")},
+		{Rows: bulkRows(""), Systems: three, Run: p.bulkOver(stage.NewCable, "")},
+		{Rows: bulkRows("-lo"), Systems: three, Run: p.bulkOver(stage.NewLoopback, "-lo")},
 		{Rows: []suite.Row{
 			{Name: "added-latency-us", Unit: "us"}, {Name: "added-latency-tun-us", Unit: "us"},
 			{Name: "request-us", Unit: "us"}, {Name: "request-tun-us", Unit: "us"},
 			{Name: "request-p99-us", Unit: "us"},
 		}, Systems: both, Run: p.latency},
-		{Rows: []suite.Row{{Name: "redis-rps", Unit: "1/s"}, {Name: "redis-tun-rps", Unit: "1/s"}}, Systems: both, Run: p.redis},
-		{Rows: []suite.Row{{Name: "wrk-rps", Unit: "1/s"}, {Name: "wrk-tun-rps", Unit: "1/s"}}, Systems: both, Run: p.wrk},
+		{Rows: []suite.Row{{Name: "redis-rps", Unit: "1/s"}, {Name: "redis-tun-rps", Unit: "1/s"}}, Systems: proxies, Run: p.redis},
+		{Rows: []suite.Row{{Name: "wrk-rps", Unit: "1/s"}, {Name: "wrk-tun-rps", Unit: "1/s"}}, Systems: proxies, Run: p.wrk},
 		{Rows: []suite.Row{
 			{Name: "proxied-conn-bytes", Unit: "B"}, {Name: "proxied-conns", Unit: "1"}, {Name: "proxied-conns-left", Unit: "1"},
 		}, Systems: []string{servald}, Run: p.held, Once: true},

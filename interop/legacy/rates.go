@@ -111,9 +111,18 @@ func redisRate(out string) (float64, error) {
 	return sum / float64(len(rows)-1), nil
 }
 
-// both measures without Serval, or by forward and by the TUN.
+// both measures without Serval or over the pair of HAProxies, or by forward and by the
+// TUN.
 func (s *site) both(ctx context.Context, system, forward, tun string, measure func(way stage.Way, host, port string) (float64, error)) (map[string]float64, error) {
 	ways := map[string]stage.Way{forward: stage.Forward, tun: stage.TUN}
+	if system == haproxy {
+		host, port, err := s.pair(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rate, err := measure("", host, port)
+		return map[string]float64{forward: rate, tun: rate}, err
+	}
 	if system == native {
 		ways = map[string]stage.Way{forward: ""}
 	} else if _, err := s.offer(ctx); err != nil {

@@ -54,11 +54,19 @@ func (s *site) start(ctx context.Context, command []string) error {
 	if err != nil {
 		return err
 	}
-	// Something else than a connection tells that it is there: some servers serve
-	// one client only.
-	probe := fmt.Sprintf("for i in $(seq 200); do grep -qi ':%04X 00000000:0000 0A' /proc/net/tcp && exit 0; sleep 0.05; done; exit 1", mustPort(benchPort))
-	if _, err := stage.Run(ctx, s.Server, nil, "/bin/sh", "-c", probe); err != nil {
-		return fmt.Errorf("%s does not listen:\n%s", server.Name, server.Tail())
+	if err := s.listens(ctx, s.Server, s.server); err != nil {
+		return fmt.Errorf("%w:\n%s", err, server.Tail())
+	}
+	return nil
+}
+
+// listens waits until somebody listens at the port of an address. Something else than
+// a connection tells: some servers serve one client only.
+func (s *site) listens(ctx context.Context, h *fleet.Host, addr string) error {
+	_, port, _ := strings.Cut(addr, ":")
+	probe := fmt.Sprintf("for i in $(seq 200); do grep -qi ':%04X 00000000:0000 0A' /proc/net/tcp && exit 0; sleep 0.05; done; exit 1", mustPort(port))
+	if _, err := stage.Run(ctx, h, nil, "/bin/sh", "-c", probe); err != nil {
+		return fmt.Errorf("nobody listens at %s: %w", addr, err)
 	}
 	return nil
 }
