@@ -6,12 +6,18 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"golang.org/x/net/proxy"
+
+	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/servald/internal/daemon"
+	"github.com/serval-net/serval/servald/internal/vaddr"
 )
 
 // real runs command lines against a real servald.
@@ -125,7 +131,29 @@ func TestCluster(t *testing.T) {
 	if out, _, _ := r.run("", "status"); !strings.Contains(out, s.Node) {
 		t.Errorf("status: %q", out)
 	}
+	// A proxy knows the address that DNS gives on any host.
+	reachesAddress(t, strings.Fields(r.start("socks5", "localhost:0"))[3], vaddr.IPv6(sal.MustParseName("svc:up")))
 	if out, _, _ := r.run("", "__complete", "dial", ""); !strings.HasPrefix(out, "svc:up\n") {
 		t.Errorf("completion: %q", out)
+	}
+}
+
+// reachesAddress checks that the service at a virtual address can be reached through a
+// SOCKS5 proxy, which learns of it a moment after its start.
+func reachesAddress(t *testing.T, at string, addr netip.Addr) {
+	t.Helper()
+	d, err := proxy.SOCKS5("tcp", at, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		conn, err := d.Dial("tcp", netip.AddrPortFrom(addr, 80).String())
+		if err == nil {
+			conn.Close()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 }

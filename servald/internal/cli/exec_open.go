@@ -6,15 +6,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serval-net/serval/pkg/resolver"
-	"github.com/serval-net/serval/pkg/resolver/control"
 	"github.com/serval-net/serval/servald/internal/dns"
 	"github.com/serval-net/serval/servald/internal/exec"
 	"github.com/serval-net/serval/servald/internal/exit"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/resolvconf"
 	"github.com/serval-net/serval/servald/internal/tun"
-	"github.com/serval-net/serval/servald/internal/vaddr"
 	"github.com/serval-net/serval/servald/internal/virtual"
 )
 
@@ -43,18 +40,11 @@ func (a *App) openProgram(ctx context.Context, out outbound.Config) (_ tun.Handl
 		}
 	}()
 	log := a.logger()
-	pool, err := vaddr.Open("", vaddr.Config{Logger: log})
+	pool, all, forget, err := openAddresses(log)
 	if err != nil {
 		return nil, nil, err
 	}
-	ends = append(ends, pool.Close)
-
-	var all resolver.Lister // only a daemon can tell
-	if path, running := control.FindSocket(); running {
-		c := control.NewClient(path)
-		ends = append(ends, c.Close, inBackground(func(ctx context.Context) { pool.Follow(ctx, c) }))
-		all = c
-	}
+	ends = append(ends, forget)
 	upstream, err := resolvconf.Servers("")
 	if err != nil {
 		log.Warn("names outside of Serval cannot be looked up", "err", err)

@@ -71,8 +71,9 @@ func (o *proxyOptions) users() (door.Users, error) {
 }
 
 const proxyHelp = `The proxy listens on localhost unless told otherwise, and leads to services only unless
---foreign says more: names that end in .svc.serval. It refuses to lead everywhere for
-everybody on the network. With -v each connection's instance is shown.`
+--foreign says more: to names that end in .svc.serval, and, where servald runs, to their
+virtual IPv6 addresses. It refuses to lead everywhere for everybody on the network. With
+-v each connection's instance is shown.`
 
 func (a *App) socks5Command() *cobra.Command {
 	var o proxyOptions
@@ -80,7 +81,7 @@ func (a *App) socks5Command() *cobra.Command {
 		Use:   "socks5 [ADDRESS]",
 		Short: "Let programs that can use a SOCKS5 proxy reach all services",
 		Long: `socks5 is a SOCKS5 proxy at ADDRESS (default localhost:1080) for all services, by TCP and
-UDP. Programs must leave names to the proxy, which curl calls socks5h.
+UDP. Programs should leave names to the proxy, which curl calls socks5h.
 
 ` + proxyHelp,
 		Example: `  servald socks5 &
@@ -138,7 +139,12 @@ func (a *App) runProxy(ctx context.Context, o *proxyOptions, addr, text string, 
 		return err
 	}
 	return a.withOutbound(ctx, &o.clientFlags, func(out *outbound.Outbound) error {
-		p.Destinations = &outbound.Destinations{Outbound: out, Foreign: o.foreign}
+		pool, _, forget, err := openAddresses(a.logger())
+		if err != nil {
+			return err
+		}
+		defer forget()
+		p.Destinations = &outbound.Destinations{Outbound: out, Foreign: o.foreign, Names: pool}
 		return a.serveLocal(ctx, addr, text, build(p).Serve)
 	})
 }
