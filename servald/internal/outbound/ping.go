@@ -29,7 +29,7 @@ type pinged struct {
 }
 
 // Ping measures that an instance of a service answers: a real round trip to it, without
-// its program. No rule for clients counts.
+// its program. Rules that name clients do not count.
 func (o *Outbound) Ping(ctx context.Context, service string) error {
 	name, err := sal.ParseName(service)
 	if err != nil {
