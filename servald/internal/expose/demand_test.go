@@ -88,7 +88,8 @@ func TestOnDemandInUse(t *testing.T) {
 	w := newWorld(t)
 	c, notes := onDemand(t, "tcp")
 	c.IdleStop, c.Drain = time.Nanosecond, time.Minute
-	stop := w.serve(&Server{Config: c})
+	s := &Server{Config: c}
+	stop := w.serve(s)
 	conn := w.dial("tcp", "svc:lazy", 0)
 	for _, text := range []string{"one", "two"} {
 		conn.Write([]byte(text))
@@ -100,7 +101,7 @@ func TestOnDemandInUse(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- stop() }()
-	time.Sleep(50 * time.Millisecond)
+	eventually(t, "it drains", func() bool { return s.Status().State == Ending })
 	conn.Write([]byte("end"))
 	got := make([]byte, 3)
 	if _, err := conn.Read(got); err != nil || string(got) != "end" {
