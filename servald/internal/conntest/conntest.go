@@ -3,6 +3,7 @@
 package conntest
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -85,4 +86,34 @@ func Listen(t testing.TB) net.Listener {
 	}
 	t.Cleanup(func() { ln.Close() })
 	return ln
+}
+
+// Serve runs a server on loopback until the test ends, when it must end without an
+// error, and returns its address.
+func Serve(t testing.TB, serve func(context.Context, net.Listener) error) (addr string) {
+	t.Helper()
+	ln := Listen(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return ln.Addr().String()
+}
+
+// Dial returns a connection to a server, closed when the test ends. What takes longer
+// than 20 s on it fails.
+func Dial(t testing.TB, addr string) *net.TCPConn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return conn.(*net.TCPConn)
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/servald/internal/conntest"
 	"github.com/serval-net/serval/servald/internal/door"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 	"github.com/serval-net/serval/servald/internal/outbound"
@@ -88,20 +89,12 @@ func TestStream(t *testing.T) {
 func TestCut(t *testing.T) {
 	c := nodetest.New(t)
 	c.Echo("svc:echo")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := conntest.Listen(t)
 	s := server(c, "svc:echo")
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, ln) }()
-	conn, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := conntest.Dial(t, ln.Addr().String())
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -166,10 +159,7 @@ func TestStrangers(t *testing.T) {
 	c := nodetest.New(t)
 	c.Echo("svc:echo")
 	c.EchoPackets("svc:packets")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := conntest.Listen(t)
 	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)

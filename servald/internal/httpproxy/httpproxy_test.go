@@ -39,23 +39,12 @@ func start(t testing.TB, c *nodetest.Cluster, s *Server) string {
 	s.Destinations.Outbound = outbound.New(outbound.Config{Node: c.NodeWith(serval.Config{TryNext: 20 * time.Millisecond}), Timeout: time.Second,
 		Rules: []outbound.Rule{{Name: sal.MustParseName("svc:secret"), Deny: true}}})
 	s.Log = slog.New(slog.DiscardHandler)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+	t.Cleanup(func() { // when it has ended
 		if n := s.Active(); n != 0 {
 			t.Errorf("%d connections are left", n)
 		}
 	})
-	return ln.Addr().String()
+	return conntest.Serve(t, s.Serve)
 }
 
 // web makes a node an instance of svc:web that HTTP is spoken with, and returns its ID.
@@ -92,7 +81,7 @@ func TestRequests(t *testing.T) {
 	for range 3 {
 		web(t, c, func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
-			got = r.Header
+			got = r.Header.Clone()
 			mu.Unlock()
 			b, _ := io.ReadAll(r.Body)
 			w.Header().Set("Trailer", "X-Sum")
@@ -126,6 +115,8 @@ func TestRequests(t *testing.T) {
 			instance = i
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	for _, name := range []string{"Proxy-Connection", "Upgrade", "Http2-Settings", "Connection"} {
 		if got.Get(name) != "" {
 			t.Errorf("%s reached the service", name)
@@ -144,12 +135,7 @@ func TestTunnels(t *testing.T) {
 	c.Echo("svc:echo")
 	at := start(t, c, &Server{})
 
-	conn, err := net.Dial("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := conntest.Dial(t, at)
 	io.WriteString(conn, "CONNECT echo.svc.serval:7 HTTP/1.1\r\nHost: echo.svc.serval:7\r\n\r\nearly\n")
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, &http.Request{Method: "CONNECT"})
@@ -160,7 +146,7 @@ func TestTunnels(t *testing.T) {
 	if line, err := r.ReadString('\n'); line != "early\n" {
 		t.Errorf("%q came back, %v", line, err)
 	}
-	conn.(*net.TCPConn).CloseWrite()
+	conn.CloseWrite()
 	if b, err := io.ReadAll(r); len(b) > 0 || err != nil {
 		t.Errorf("after the end came %q, %v", b, err)
 	}
@@ -209,12 +195,7 @@ func TestUpgrade(t *testing.T) {
 		io.Copy(conn, rw)
 	})
 	at := start(t, c, &Server{})
-	conn, err := net.Dial("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := conntest.Dial(t, at)
 	io.WriteString(conn, "GET http://web.svc.serval/ws HTTP/1.1\r\nHost: web.svc.serval\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	r := bufio.NewReader(conn)
 	resp, err := http.ReadResponse(r, nil)
@@ -255,11 +236,7 @@ func TestAnswers(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n":                        "400 ",
 		"GET http://none.svc.serval/ HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("a", maxHeader+10000) + "\r\n\r\n": "431 ",
 	} {
-		conn, err := net.Dial("tcp", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn := conntest.Dial(t, at)
 		io.WriteString(conn, in)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		conn.Close()
@@ -344,12 +321,7 @@ func TestServiceFails(t *testing.T) {
 		t.Errorf("the answer ended as if it were whole, after %q", b)
 	}
 	// HTTP/1.0 ends an answer by ending the connection.
-	conn, err := net.Dial("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := conntest.Dial(t, at)
 	io.WriteString(conn, "GET http://web.svc.serval/ HTTP/1.0\r\n\r\n")
 	if b, err := io.ReadAll(conn); err == nil {
 		t.Errorf("the answer to HTTP/1.0 ended as if it were whole, after %q", b)
@@ -363,19 +335,11 @@ func TestDrain(t *testing.T) {
 	s := &Server{ProxySettings: door.ProxySettings{
 		Settings:     door.Settings{Drain: 50 * time.Millisecond, Log: slog.New(slog.DiscardHandler)},
 		Destinations: &outbound.Destinations{Outbound: outbound.New(outbound.Config{Node: c.Node()})}}}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := conntest.Listen(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, ln) }()
-	conn, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := conntest.Dial(t, ln.Addr().String())
 	io.WriteString(conn, "CONNECT echo.svc.serval:7 HTTP/1.1\r\nHost: x\r\n\r\n")
 	if _, err := io.ReadFull(conn, make([]byte, 39)); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/servald/internal/conntest"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 )
 
@@ -67,11 +68,7 @@ type udpClient struct {
 
 func associate(t *testing.T, at string) *udpClient {
 	t.Helper()
-	conn, err := net.Dial("tcp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := conntest.Dial(t, at)
 	conn.Write([]byte{5, 1, 0, 5, cmdAssociate, 0, atypIPv4, 0, 0, 0, 0, 0, 0})
 	answer := make([]byte, 2+4+4+2)
 	if _, err := io.ReadFull(conn, answer); err != nil || answer[3] != byte(Succeeded) {

@@ -3,7 +3,6 @@ package socks
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -50,20 +49,7 @@ func start(t *testing.T, c *nodetest.Cluster, s *Server) string {
 	}
 	s.Destinations.Names = names{}
 	s.Log = slog.New(slog.DiscardHandler)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return ln.Addr().String()
+	return conntest.Serve(t, s.Serve)
 }
 
 // echoes checks that a connection leads to an echo.
@@ -104,12 +90,7 @@ func TestConnect(t *testing.T) {
 func TestEarly(t *testing.T) {
 	c := nodetest.New(t)
 	c.Echo("svc:echo")
-	conn, err := net.Dial("tcp", start(t, c, &Server{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn := conntest.Dial(t, start(t, c, &Server{}))
 	conn.Write(append(address{host: "echo.svc.serval", port: 7}.append([]byte{5, 1, methodNone, 5, cmdConnect, 0}), "early\n"...))
 	if _, err := io.ReadFull(conn, make([]byte, 2+10)); err != nil {
 		t.Fatal(err)
@@ -125,15 +106,10 @@ func TestEarly(t *testing.T) {
 func TestClientLeaves(t *testing.T) {
 	c := nodetest.New(t)
 	c.Silent("svc:silent")
-	conn, err := net.Dial("tcp", start(t, c, &Server{ProxySettings: door.ProxySettings{Destinations: &outbound.Destinations{
+	conn := conntest.Dial(t, start(t, c, &Server{ProxySettings: door.ProxySettings{Destinations: &outbound.Destinations{
 		Outbound: outbound.New(outbound.Config{Node: c.NodeWith(serval.Config{DialTimeout: time.Hour}), Timeout: time.Hour})}}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
 	conn.Write(address{host: "silent.svc.serval", port: 7}.append([]byte{5, 1, methodNone, 5, cmdConnect, 0}))
-	conn.(*net.TCPConn).CloseWrite()
-	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	conn.CloseWrite()
 	if got, err := io.ReadAll(conn); err != nil || len(got) != 2+10 || Reply(got[3]) == Succeeded {
 		t.Errorf("answer %x, %v", got, err)
 	}
@@ -164,11 +140,7 @@ func TestReplies(t *testing.T) {
 		{cmdConnect, address{host: "a\nb.svc.serval", port: 80}, HostUnreachable},
 		{2, address{host: "none.svc.serval", port: 80}, CommandUnknown}, // BIND
 	} {
-		conn, err := net.Dial("tcp", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn := conntest.Dial(t, at)
 		conn.Write(append(tc.to.append([]byte{5, 2, methodNone, 77, 5, tc.cmd, 0}), "early data"...))
 		got, err := io.ReadAll(conn)
 		conn.Close()
@@ -220,11 +192,7 @@ func TestOtherProtocols(t *testing.T) {
 		"\x05\x01\x00\x05\x01\x00\x09":              "\x05\x00", // half a request, and silence
 		"\x05\x01\x00\x05\x01\x00\x09x":             "\x05\x00\x05\x08",
 	} {
-		conn, err := net.Dial("tcp", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn := conntest.Dial(t, at)
 		io.WriteString(conn, in)
 		got, err := io.ReadAll(conn)
 		conn.Close()
