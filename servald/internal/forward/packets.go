@@ -2,7 +2,6 @@ package forward
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -27,9 +26,6 @@ func (s *Server) Flows() int {
 	}
 	return 0
 }
-
-// maxFailed is how many reads may fail in a row.
-const maxFailed = 100
 
 // packets forwards datagrams that come to one socket.
 type packets struct {
@@ -83,23 +79,12 @@ func (s *Server) ServePacket(ctx context.Context, conn *net.UDPConn) error {
 // read sends on what comes to a socket for a port of the service: what one client
 // writes, if only is valid.
 func (p *packets) read(conn *net.UDPConn, port uint16, only netip.AddrPort) error {
-	buf := make([]byte, 64<<10)
-	for failed := 0; ; {
-		n, from, err := conn.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			// Some systems tell here of an answer that nobody took.
-			if failed++; failed > maxFailed || errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			continue
-		}
-		failed = 0
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	return relay.Receive(conn, func(b []byte, from netip.AddrPort) {
 		if only.IsValid() && from != only || !p.admits(from.Addr()) {
-			continue
+			return
 		}
-		p.table.Send(from, from.Addr(), buf[:n], port)
-	}
+		p.table.Send(from, from.Addr(), b, port)
+	})
 }
 
 func (p *packets) admits(a netip.Addr) bool {

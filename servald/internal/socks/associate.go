@@ -16,9 +16,6 @@ import (
 // maxDestinations is how many hosts one association reaches at once.
 const maxDestinations = 256
 
-// maxFailed is how many reads may fail in a row.
-const maxFailed = 100
-
 // association is the UDP of one client: a socket, and a flow for each host.
 type association struct {
 	socket *net.UDPConn
@@ -68,7 +65,7 @@ func (s *Server) associate(ctx context.Context, c outbound.Client, conn net.Conn
 	conn.SetDeadline(time.Time{})
 
 	var wg sync.WaitGroup
-	wg.Go(a.read)
+	wg.Go(func() { relay.Receive(socket, a.send) })
 	// The association lasts as long as the connection (RFC 1928, section 7).
 	io.Copy(io.Discard, struct{ io.Reader }{conn})
 	socket.Close()
@@ -77,29 +74,17 @@ func (s *Server) associate(ctx context.Context, c outbound.Client, conn net.Conn
 	return nil
 }
 
-// read sends on what the client writes.
-func (a *association) read() {
-	buf := make([]byte, 64<<10)
-	for failed := 0; ; {
-		n, from, err := a.socket.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			// Some systems tell here of an answer that nobody took.
-			if failed++; failed > maxFailed || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			continue
-		}
-		failed = 0
-		from = netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port())
-		if from.Addr() != a.who {
-			continue
-		}
-		to, data, err := cutDatagram(buf[:n])
-		if err != nil || !a.accept(from) {
-			continue
-		}
-		a.table.Send(to.Host(), struct{}{}, data, to.port)
+// send sends on what the client writes.
+func (a *association) send(b []byte, from netip.AddrPort) {
+	from = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port())
+	if from.Addr() != a.who {
+		return
 	}
+	to, data, err := cutDatagram(b)
+	if err != nil || !a.accept(from) {
+		return
+	}
+	a.table.Send(to.Host(), struct{}{}, data, to.port)
 }
 
 // accept reports whether a datagram is the client's: from the port that it announced, or
