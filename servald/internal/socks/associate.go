@@ -21,14 +21,13 @@ type association struct {
 	socket *net.UDPConn
 	table  relay.Table[string, struct{}] // by the host as the client writes it
 	who    netip.Addr                    // the client's address
-	client outbound.Client
 
 	mu   sync.Mutex
 	from netip.AddrPort // where the client's datagrams come from; port 0 until one came
 }
 
 // errAssociations: too many clients have UDP.
-var errAssociations = errors.New("too many clients have UDP at once; raise the limit of associations if this is not abuse")
+var errAssociations = errors.New("too many clients have UDP at once; raise udp_max if this is not abuse")
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
@@ -48,7 +47,7 @@ func (s *Server) associate(ctx context.Context, c outbound.Client, conn net.Conn
 		s.refuse(conn, GeneralFailure)
 		return err
 	}
-	a := &association{socket: socket, who: peer, client: c}
+	a := &association{socket: socket, who: peer}
 	// A client behind a NAT does not know its own address, so only the port counts.
 	a.from = netip.AddrPortFrom(peer, expect.port)
 	a.table.Open = func(ctx context.Context, host string, _ struct{}, port uint16) (outbound.Datagrams, error) {
@@ -76,10 +75,6 @@ func (s *Server) associate(ctx context.Context, c outbound.Client, conn net.Conn
 
 // send sends on what the client writes.
 func (a *association) send(b []byte, from netip.AddrPort) {
-	from = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port())
-	if from.Addr() != a.who {
-		return
-	}
 	to, data, err := cutDatagram(b)
 	if err != nil || !a.accept(from) {
 		return
@@ -90,12 +85,16 @@ func (a *association) send(b []byte, from netip.AddrPort) {
 // accept reports whether a datagram is the client's: from the port that it announced, or
 // that its first came from.
 func (a *association) accept(from netip.AddrPort) bool {
+	if from.Addr().WithZone("") != a.who {
+		return false
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.from.Port() == 0 {
-		a.from = from
+	if port := a.from.Port(); port != 0 && port != from.Port() {
+		return false
 	}
-	return a.from == from
+	a.from = from // with the zone that answers need
+	return true
 }
 
 // deliver passes an answer to the client.
