@@ -28,5 +28,8 @@ func local(addr string) (network, address string, err error) {
 		// What is meant for this host must not be open to all by an omission.
 		return "", "", usageError{fmt.Errorf("%q has no host: write localhost:%s, or 0.0.0.0:%[2]s to listen for all hosts", addr, port)}
 	}
+	if _, err := net.LookupPort(network, port); err != nil {
+		return "", "", usageError{fmt.Errorf("%q in %q is no port: write a number up to 65535, or 0 for a free one", port, addr)}
+	}
 	return network, rest, nil
 }

@@ -176,6 +176,8 @@ func TestProxyMistakes(t *testing.T) {
 		{"http-proxy 0.0.0.0:0 --foreign any", "open proxy", exitFailure},
 		{"http-proxy " + busy.Addr().String(), "another program listens", exitFailure},
 		{"forward " + busy.Addr().String() + " svc:a", "another program listens", exitFailure},
+		{"forward localhost svc:a", "no port", exitUsage},
+		{"socks5 localhost:99999", "no port", exitUsage},
 		{"forward 8080 svc:shop/*", "stands for many", exitUsage},
 		{"forward 8080 svc:a:99999", "port", exitUsage},
 		{"socks5 --users " + write("open", "a:b\n", 0o644), "chmod o-r", exitFailure},
