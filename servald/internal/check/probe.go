@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/serval-net/serval/servald/internal/mark"
 )
 
 // Probe is a way to ask a server, see [Parse].
@@ -90,9 +92,10 @@ func connects(ctx context.Context, dial func(context.Context) (net.Conn, error))
 	return conn.Close()
 }
 
-// client keeps no connections, so that it finds out whether new ones are taken.
+// client keeps no connections, so that it finds out whether new ones are taken, and asks
+// the server itself where connections to it are captured.
 var client = &http.Client{
-	Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
+	Transport: &http.Transport{DisableKeepAlives: true, ForceAttemptHTTP2: true, DialContext: (&net.Dialer{Control: mark.Control}).DialContext},
 }
 
 func get(ctx context.Context, url string) ([]byte, error) {

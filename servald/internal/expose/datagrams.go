@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/serval-net/serval/servald/internal/mark"
 )
 
 // Session is one client's datagrams: what a *serval.Conn accepted with network "udp"
@@ -45,7 +47,7 @@ func (s *Server) datagrams(ctx context.Context, p *plan, caller Caller, conn Ses
 	if err != nil {
 		return err
 	}
-	socket, err := listenTo(server)
+	socket, err := listenTo(ctx, server)
 	if err != nil {
 		return err
 	}
@@ -102,7 +104,7 @@ func lookup(ctx context.Context, host string, timeout time.Duration) (netip.Addr
 
 // listenTo opens a socket to talk to a server with, which only this host can reach if
 // the server is on it.
-func listenTo(server netip.Addr) (*net.UDPConn, error) {
+func listenTo(ctx context.Context, server netip.Addr) (*net.UDPConn, error) {
 	local := netip.IPv6Unspecified()
 	switch {
 	case server.IsLoopback():
@@ -114,11 +116,14 @@ func listenTo(server netip.Addr) (*net.UDPConn, error) {
 	if local.Is4() {
 		network = "udp4"
 	}
-	socket, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(netip.AddrPortFrom(local, 0)))
-	if err == nil {
-		socket.SetReadBuffer(socketBuffer) // or as much as the kernel allows
+	lc := net.ListenConfig{Control: mark.Control}
+	conn, err := lc.ListenPacket(ctx, network, netip.AddrPortFrom(local, 0).String())
+	if err != nil {
+		return nil, err
 	}
-	return socket, err
+	socket := conn.(*net.UDPConn)
+	socket.SetReadBuffer(socketBuffer) // or as much as the kernel allows
+	return socket, nil
 }
 
 // socketBuffer is what may wait of a server's answers, enough for 10 ms of a gigabit:

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -200,7 +201,8 @@ name = "svc:echo"
 }
 
 // TestCapture: a service is reached at an address that programs know, of which none
-// knows better; the rules go with the section.
+// knows better, though its server is there, and is asked there how it is; the rules go
+// with the section.
 func TestCapture(t *testing.T) {
 	if !inHost(t) {
 		return
@@ -221,6 +223,7 @@ func TestCapture(t *testing.T) {
 	lo, err := netlink.LinkByName("lo")
 	must(t, err)
 	must(t, netlink.AddrAdd(lo, addr))
+	var asked atomic.Int64
 	server, err := net.Listen("tcp", "192.0.2.80:80")
 	must(t, err)
 	defer server.Close()
@@ -230,16 +233,33 @@ func TestCapture(t *testing.T) {
 			if err != nil {
 				return
 			}
-			fmt.Fprintln(c, "the server")
+			asked.Add(1)
+			io.WriteString(c, "HTTP/1.0 200 OK\r\n\r\n")
 			c.Close()
+		}
+	}()
+	packets, err := net.ListenPacket("udp", "192.0.2.80:80")
+	must(t, err)
+	defer packets.Close()
+	go func() {
+		b := make([]byte, 64)
+		for {
+			n, from, err := packets.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			packets.WriteTo(b[:n], from)
 		}
 	}()
 	r := newRunner(t, nodetest.New(t))
 	text := `
 [[expose]]
 name = "svc:web"
-to = "192.0.2.80:80"
+to = "tcp+udp:192.0.2.80:80"
+check = "http://192.0.2.80/"
+check_every = "5ms"
 [[capture]]
+mode = "tproxy"
 to = ["192.0.2.80/32"]
 ports = [80]
 name = "svc:web"
@@ -250,12 +270,23 @@ name = "svc:web"
 	must(t, err)
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(10 * time.Second))
-	if got, err := bufio.NewReader(c).ReadString('\n'); got != "the server\n" {
+	if got, err := bufio.NewReader(c).ReadString('\n'); got != "HTTP/1.0 200 OK\r\n" {
 		t.Errorf("captured: %q, %v", got, err)
 	}
+	u, err := net.Dial("udp", "192.0.2.80:80")
+	must(t, err)
+	defer u.Close()
+	u.SetDeadline(time.Now().Add(10 * time.Second))
+	u.Write([]byte("hello"))
+	if n, err := u.Read(make([]byte, 64)); n != 5 || err != nil {
+		t.Errorf("captured: %d bytes, %v", n, err)
+	}
+	for n := asked.Load(); asked.Load() < n+5; {
+		time.Sleep(time.Millisecond)
+	}
 	for _, s := range r.Status() {
-		if s.Kind == "expose" && !strings.Contains(s.Info, "of 1") {
-			t.Errorf("the connection did not come by the service: %+v", s)
+		if s.Kind == "expose" && !strings.HasSuffix(s.Info, "of 2") {
+			t.Errorf("not one connection and one client's datagrams came by the service: %+v", s)
 		}
 	}
 	_, err = r.Apply(parse(t, ""))
