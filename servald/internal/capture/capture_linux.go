@@ -195,18 +195,13 @@ func (c *Capture) Run(ctx, end context.Context) error {
 
 // handle joins a captured connection with the service that it is for.
 func (c *Capture) handle(ctx context.Context, client outbound.Client, conn net.Conn) error {
-	dst, err := c.destination(conn)
-	if err != nil {
-		splice.Abort(conn)
-		return err
-	}
-	out, err := c.cfg.Handler.Stream(ctx, client.Addr, dst)
-	if err != nil {
-		splice.Abort(conn) // all that can be said once it was accepted
-		return err
-	}
-	_, _, err = splice.Join(ctx, conn, out)
-	return err
+	return splice.Connect(ctx, conn, func(ctx context.Context) (net.Conn, error) {
+		dst, err := c.destination(conn)
+		if err != nil {
+			return nil, err
+		}
+		return c.cfg.Handler.Stream(ctx, client.Addr, dst)
+	})
 }
 
 // destination is where a connection was to go. One that was not captured, but made to

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/conntest"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 	"github.com/serval-net/serval/servald/internal/splice"
@@ -29,7 +30,7 @@ func BenchmarkIdle(b *testing.B) {
 	<-ready
 	client := c.Node()
 	front := conntest.Listen(b)
-	p := &splice.Proxy{Log: quietLog(), Handle: splice.To(func(context.Context) (net.Conn, error) { return client.Dial("svc:idle") })}
+	p := proxyTo(client, "svc:idle")
 	go p.Serve(ctx, front)
 	for b.Loop() {
 		before := inUse()
@@ -61,6 +62,13 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
+// proxyTo leads connections to a service.
+func proxyTo(client *serval.Node, service string) *splice.Proxy {
+	return &splice.Proxy{Log: quietLog(), Handle: func(ctx context.Context, conn net.Conn) error {
+		return splice.Connect(ctx, conn, func(context.Context) (net.Conn, error) { return client.Dial(service) })
+	}}
+}
+
 // inUse is the heap and stacks in use, in bytes.
 func inUse() uint64 {
 	runtime.GC()
@@ -82,7 +90,7 @@ func BenchmarkRequest(b *testing.B) {
 	<-ready
 	client := c.Node()
 	front := conntest.Listen(b)
-	p := &splice.Proxy{Log: quietLog(), Handle: splice.To(func(context.Context) (net.Conn, error) { return client.Dial("svc:ask") })}
+	p := proxyTo(client, "svc:ask")
 	go p.Serve(b.Context(), front)
 	for _, way := range []struct{ name, addr string }{{"direct", backend.Addr().String()}, {"servald", front.Addr().String()}} {
 		b.Run(way.name, func(b *testing.B) {

@@ -61,13 +61,7 @@ func (s *Server) serve(ctx context.Context, conn net.Conn) error {
 	if p.To == "" {
 		return s.command(ctx, p, caller, conn)
 	}
-	out, err := s.dial(ctx, p, caller)
-	if err != nil {
-		splice.Abort(conn) // an end would look like an empty answer
-		return err
-	}
-	_, _, err = splice.Join(ctx, conn, out)
-	return err
+	return splice.Connect(ctx, conn, func(ctx context.Context) (net.Conn, error) { return s.dial(ctx, p, caller) })
 }
 
 // dial connects to the server for a caller, and tells it who that is.

@@ -231,16 +231,13 @@ func temporary(err error) bool {
 	return errors.As(err, &t) && t.Temporary()
 }
 
-// To returns a handler that joins each connection with one that dial opens. If it
-// cannot, the connection is reset.
-func To(dial func(ctx context.Context) (net.Conn, error)) func(context.Context, net.Conn) error {
-	return func(ctx context.Context, conn net.Conn) error {
-		out, err := dial(ctx)
-		if err != nil {
-			Abort(conn) // an end would look like an empty answer
-			return err
-		}
-		_, _, err = Join(ctx, conn, out)
+// Connect joins conn with a connection that dial opens. If it cannot, conn is reset.
+func Connect(ctx context.Context, conn net.Conn, dial func(context.Context) (net.Conn, error)) error {
+	out, err := dial(ctx)
+	if err != nil {
+		Abort(conn) // an end would look like an empty answer
 		return err
 	}
+	_, _, err = Join(ctx, conn, out)
+	return err
 }

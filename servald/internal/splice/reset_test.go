@@ -144,7 +144,7 @@ func TestCutIsAReset(t *testing.T) {
 func TestProxyResetsWhatItCannotConnect(t *testing.T) {
 	client, conn := conntest.TCP(t)
 	broken := errors.New("no server")
-	err := To(func(context.Context) (net.Conn, error) { return nil, broken })(t.Context(), conn)
+	err := Connect(t.Context(), conn, func(context.Context) (net.Conn, error) { return nil, broken })
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}

@@ -147,10 +147,11 @@ func TestProxyServesAndDrains(t *testing.T) {
 		}
 	}()
 	ln := conntest.Listen(t)
-	p := &Proxy{Log: quiet(), Drain: time.Minute, Handle: To(func(ctx context.Context) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", backend.Addr().String())
-	})}
+	p := &Proxy{Log: quiet(), Drain: time.Minute, Handle: func(ctx context.Context, conn net.Conn) error {
+		return Connect(ctx, conn, func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", backend.Addr().String())
+		})
+	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx, ln) }()
