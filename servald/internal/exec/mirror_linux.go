@@ -200,13 +200,9 @@ func listenPacket(e endpoint) (net.PacketConn, error) {
 func (m *mirror) serve(ctx context.Context, ln net.Listener, dial func(context.Context, netip.AddrPort) (net.Conn, error)) *opening {
 	p := &splice.Proxy{Log: m.log, Handle: func(ctx context.Context, conn net.Conn) error {
 		to := conn.LocalAddr().(*net.TCPAddr).AddrPort()
-		other, err := dial(ctx, netip.AddrPortFrom(loopbackOf(to.Addr().Unmap()), to.Port()))
-		if err != nil {
-			splice.Abort(conn)
-			return err
-		}
-		_, _, err = splice.Join(ctx, conn, other)
-		return err
+		return splice.Connect(ctx, conn, func(ctx context.Context) (net.Conn, error) {
+			return dial(ctx, netip.AddrPortFrom(loopbackOf(to.Addr().Unmap()), to.Port()))
+		})
 	}}
 	// What is open goes on when nobody listens any more.
 	p.End = ctx
