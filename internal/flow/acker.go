@@ -14,6 +14,9 @@ const (
 	// often enough to clock a sender on a fast LAN, seldom enough to cost
 	// nothing.
 	ackBytes = 192 << 10
+	// talkAckDelay is how long it waits in a conversation, where an answer is due
+	// to leave soon: less than what a sender believes in, see rtt.pto.
+	talkAckDelay = 4 * time.Millisecond
 )
 
 const (
@@ -32,6 +35,28 @@ type acker struct {
 
 	every int           // what the peer asked for; 0 means ackBytes
 	delay time.Duration // and 0 maxAckDelay
+
+	// An acknowledgement that left alone just before an answer did has cost two
+	// packets where one would do. So the next waits for longer, until one has
+	// waited in vain.
+	alone Time // when one left alone; 0 if none did since we spoke
+	talks bool
+}
+
+// wait is how long an acknowledgement waits for a packet to ride on.
+func (a *acker) wait() time.Duration {
+	if a.delay == 0 && a.talks {
+		return talkAckDelay
+	}
+	return cmp.Or(a.delay, maxAckDelay)
+}
+
+// spoke records that a packet of ours left that is to be acknowledged.
+func (a *acker) spoke(now Time) {
+	if a.alone != 0 && now.Sub(a.alone) < talkAckDelay-maxAckDelay {
+		a.talks = true
+	}
+	a.alone = 0
 }
 
 // ask takes the peer's wish. It may slow us down or speed us up within reason.
@@ -52,7 +77,7 @@ func (a *acker) arrived(now Time, pn uint64, size int, eliciting bool) {
 	}
 	if !a.owed {
 		a.owed = true
-		a.due = now.Add(cmp.Or(a.delay, maxAckDelay))
+		a.due = now.Add(a.wait())
 	}
 	a.pending += size
 	if a.pending >= cmp.Or(a.every, ackBytes) || gap {
@@ -75,6 +100,9 @@ func (a *acker) append(b []byte, now Time, index uint8) []byte {
 	}
 	if n == 0 {
 		return b
+	}
+	if a.owed && !a.now && now >= a.due {
+		a.alone, a.talks = now, false
 	}
 	a.owed, a.now, a.pending = false, false, 0
 	return sal.AppendAck(b, index, now.Sub(a.newestAt), desc[:n])

@@ -58,3 +58,44 @@ func TestAckFrameOfAcker(t *testing.T) {
 		t.Error("still owes an acknowledgement")
 	}
 }
+
+// TestAckInConversation: where an answer follows soon after an acknowledgement
+// that left alone, the next acknowledgement waits for the answer; and no longer
+// so once one has waited in vain.
+func TestAckInConversation(t *testing.T) {
+	var a acker
+	now, pn := Time(time.Second), uint64(0)
+	// talk has a request come, and answers after a while. It returns how many
+	// acknowledgements left alone.
+	talk := func(answer time.Duration) (alone int) {
+		a.arrived(now, pn, 100, true)
+		pn++
+		for end := now.Add(answer); now < end; now = now.Add(100 * time.Microsecond) {
+			if a.wants(now) {
+				a.append(nil, now, 0)
+				alone++
+			}
+		}
+		if a.owed {
+			a.append(nil, now, 0) // with the answer
+		}
+		a.spoke(now)
+		return alone
+	}
+	for i, step := range []struct {
+		answer time.Duration
+		alone  int
+	}{
+		{500 * time.Microsecond, 0},
+		{3 * time.Millisecond, 1}, // it could have waited
+		{3 * time.Millisecond, 0},
+		{3 * time.Millisecond, 0},
+		{20 * time.Millisecond, 1}, // in vain
+		{2 * time.Millisecond, 1},  // so it does not wait any more
+		{2 * time.Millisecond, 0},  // until it could have
+	} {
+		if got := talk(step.answer); got != step.alone {
+			t.Errorf("step %d, answered after %v: %d acknowledgements left alone, want %d", i, step.answer, got, step.alone)
+		}
+	}
+}

@@ -250,6 +250,7 @@ func (f *Flow) Sent(now Time, r Record) {
 	f.inflight += int(r.Size)
 	f.pace.spend(int(r.Size))
 	f.lastSent = now
+	f.acks.spoke(now)
 	f.loss.sent()
 	f.log.add(r)
 }
