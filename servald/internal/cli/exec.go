@@ -39,7 +39,11 @@ run, and 127 if there is no such program.`,
 			if carrier >= 0 {
 				return exec.Carry(cmd.Context(), carrier, exec.Config{
 					Command: args, Open: func(ctx context.Context) (tun.Handler, func() error, error) {
-						return a.openProgram(ctx, outbound.Config{Timeout: timeout, NoPin: !pin, Log: a.logger()})
+						out := outbound.Config{Timeout: timeout, NoPin: !pin}
+						if a.verbose { // else the program says itself what failed
+							out.Log = a.logger()
+						}
+						return a.openProgram(ctx, out)
 					}, Verbose: a.verbose, Log: a.logger()})
 			}
 			code, err := exec.Front(args, func(fd int) []string {

@@ -122,7 +122,7 @@ func (d *Destinations) foreign(ctx context.Context, c Client, network, host stri
 	cfg := d.Outbound.config()
 	log := cfg.Log.With("via", c.Via, "client", c.Addr, "host", host, "port", port)
 	fail := func(err error) (net.Conn, error) {
-		log.Info("not connected", "err", err)
+		d.Outbound.failed(log, err)
 		return nil, err
 	}
 	if d.Foreign == ForeignNone {

@@ -8,6 +8,7 @@ package outbound
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,6 +18,7 @@ import (
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
 	"github.com/serval-net/serval/servald/internal/fair"
+	"github.com/serval-net/serval/servald/internal/splice"
 )
 
 // Defaults of Config.
@@ -77,7 +79,8 @@ type Config struct {
 	// client gets more than three quarters of it.
 	MaxDials int
 
-	// Log is told of connections (at debug level) and failures; nil discards.
+	// Log is told of connections, at debug level, and of failures, up to 10 in a second;
+	// nil discards.
 	Log *slog.Logger
 }
 
@@ -105,6 +108,8 @@ type Outbound struct {
 	dials *fair.Gate[who]
 	local localAddrs
 	pings pings
+
+	failures splice.Failures
 
 	mu  sync.RWMutex
 	cfg Config
@@ -168,19 +173,28 @@ func (c *conn) Abort() error {
 	return c.Conn.Abort()
 }
 
+// failed logs why a client was not connected, unless it has left.
+func (o *Outbound) failed(log *slog.Logger, err error) {
+	if errors.Is(err, context.Canceled) {
+		log.Debug("not connected", "err", err)
+		return
+	}
+	o.failures.Warn(log, "not connected", "err", err)
+}
+
 // dial opens a connection under what is set for the name.
 func (o *Outbound) dial(ctx context.Context, c Client, network, service string, port uint16) (*conn, error) {
 	cfg := o.config()
 	began := time.Now()
 	name, err := sal.ParseName(service)
 	if err != nil {
-		cfg.Log.Info("not connected", "via", c.Via, "client", c.Addr, "err", err)
+		o.failed(cfg.Log.With("via", c.Via, "client", c.Addr), err)
 		return nil, err
 	}
 	opened, pinned, err := o.dialAs(ctx, cfg, c, network, name, port)
 	log := cfg.Log.With("via", c.Via, "client", c.Addr, "service", name)
 	if err != nil {
-		log.Info("not connected", "err", err)
+		o.failed(log, err)
 		return nil, err
 	}
 	log.Debug("connected", "network", network, "port", port, "instance", opened.RemoteAddr(), "pinned", pinned, "took", time.Since(began))

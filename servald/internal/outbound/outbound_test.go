@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -203,6 +204,35 @@ func TestErrors(t *testing.T) {
 	o.Reconfigure(Config{Node: node, DenyOthers: true})
 	if _, err := o.Stream(t.Context(), client("192.0.2.1"), "svc:secret", 0); !errors.Is(err, ErrDenied) {
 		t.Errorf("with all denied: %v", err)
+	}
+}
+
+// TestFailuresAreTold: without any flag, but not those of clients that have left, nor those
+// of pings, which try streams first.
+func TestFailuresAreTold(t *testing.T) {
+	c := nodetest.New(t)
+	c.EchoPackets("svc:packets")
+	c.Silent("svc:silent")
+	var log strings.Builder
+	o := New(Config{Node: c.Node(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	left, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := o.Stream(left, client("10.0.0.1"), "svc:silent", 0); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := o.Ping(t.Context(), "svc:packets"); err != nil {
+		t.Error(err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("it is told: %s", log.String())
+	}
+	for _, name := range []string{"svc:none", "no..name"} {
+		if _, err := o.Stream(t.Context(), client("10.0.0.1"), name, 0); err == nil {
+			t.Errorf("%s has an instance", name)
+		}
+	}
+	if n := strings.Count(log.String(), "client=10.0.0.1"); n != 2 {
+		t.Errorf("2 failures are told as %s", log.String())
 	}
 }
 

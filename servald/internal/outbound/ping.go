@@ -44,9 +44,9 @@ func (o *Outbound) Ping(ctx context.Context, service string) error {
 		}
 		// The service may have ended it, as it may what says nothing.
 	}
-	opened, err := o.dial(ctx, Client{Via: "ping"}, "tcp", service, 0)
+	opened, _, err := o.dialAs(ctx, o.config(), Client{Via: "ping"}, "tcp", name, 0)
 	if err != nil && (IsRefused(err) || IsNoService(err)) && !IsDenied(err) {
-		opened, err = o.dial(ctx, Client{Via: "ping"}, "udp", service, 0)
+		opened, _, err = o.dialAs(ctx, o.config(), Client{Via: "ping"}, "udp", name, 0)
 	}
 	if err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 // dial could fill a disk otherwise.
 const maxWarnings = 10
 
-// Failures logs connections that failed, up to 10 in a second, with how many were skipped
-// before. The zero value is ready.
+// Failures logs what failed, up to 10 times in a second, with how many were skipped before.
+// The zero value is ready.
 type Failures struct{ told sparse }
 
 // Log tells why the connection from an address failed: at debug level if it was reset,
@@ -22,8 +22,13 @@ func (f *Failures) Log(log *slog.Logger, from net.Addr, err error) {
 		log.Debug("connection reset", "from", from, "err", err)
 		return
 	}
+	f.Warn(log, "connection failed", "from", from, "err", err)
+}
+
+// Warn tells of a failure, as log.Warn does.
+func (f *Failures) Warn(log *slog.Logger, text string, args ...any) {
 	if ok, skipped := f.told.tell(time.Now()); ok {
-		log.Warn("connection failed", "from", from, "err", err, "skipped", skipped)
+		log.Warn(text, append(args, "skipped", skipped)...)
 	}
 }
 
