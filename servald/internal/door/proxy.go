@@ -29,9 +29,9 @@ type ProxySettings struct {
 	Handshake time.Duration
 }
 
-// Init puts defaults in what is not set. It returns an error, and closes ln, if the
+// Prepare puts defaults in what is not set. It returns an error, and closes ln, if the
 // proxy would be open to all.
-func (p *ProxySettings) Init(ln net.Listener) error {
+func (p *ProxySettings) Prepare(ln net.Listener) error {
 	if p.Handshake <= 0 {
 		p.Handshake = DefaultHandshake
 	}

@@ -101,7 +101,7 @@ func (s *Server) await(ctx context.Context) {
 }
 
 func (s *Server) init(ln net.Listener) error {
-	if err := s.Init(ln); err != nil {
+	if err := s.Prepare(ln); err != nil {
 		return err
 	}
 	if s.Idle <= 0 {

@@ -37,7 +37,7 @@ type Server struct {
 // Serve serves ln until ctx is done; see door.Door.Serve. It refuses to be an open
 // proxy.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	if err := s.Init(ln); err != nil {
+	if err := s.Prepare(ln); err != nil {
 		return err
 	}
 	if s.Associations <= 0 {
