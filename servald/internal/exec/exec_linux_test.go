@@ -333,7 +333,6 @@ func (p *running) ask(network, addr string) {
 type running struct {
 	t     *testing.T
 	cmd   *osexec.Cmd
-	out   *bufio.Reader
 	lines chan string
 }
 
