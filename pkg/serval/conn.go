@@ -157,8 +157,8 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
-// MaxDatagram is the longest datagram that can be sent now, in bytes, its port not
-// counted.
+// MaxDatagram is the longest datagram that can be sent now in one packet, in bytes, its
+// port not counted.
 func (c *Conn) MaxDatagram() int {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()

@@ -66,6 +66,9 @@ func (in *inbox) put(from *link, all [][]byte) (dropped int) {
 	in.mu.Lock()
 	for _, b := range all {
 		rest, port, ok := from.cutPort(b)
+		if ok && rest == nil && from.ports {
+			continue // a piece
+		}
 		m := message{rest, from, port}
 		if !ok || in.closed || in.bytes+m.cost() > in.limit || in.of != nil && in.of[from]+m.cost() > in.limit/4 {
 			dropped++

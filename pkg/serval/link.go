@@ -1,6 +1,7 @@
 package serval
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"sync"
@@ -33,6 +34,8 @@ type link struct {
 	service  sal.Name   // as dialled
 	port     uint16     // as dialled
 	ports    bool       // each datagram has a port in front, see port.go
+	cut      uint16     // the last datagram that left in pieces
+	puzzles  puzzles    // those that arrive so; the inbox's
 	first    sal.FlowID // the peer's, of the flow that the token is for
 	listener *Listener  // that it came in by; nil if dialled here
 
@@ -152,9 +155,13 @@ func (l *link) sendDatagram(b []byte, port uint16) error {
 		}
 		return ErrClosed
 	}
-	if err := l.set.SendDatagram(head, b); err == flowset.ErrTooLong {
-		return errTooLong
-	} else if err != nil {
+	err = l.set.SendDatagram(head, b)
+	if err == flowset.ErrTooLong {
+		if err = errTooLong; l.ports {
+			err = l.sendPieces(b, binary.BigEndian.Uint16(head))
+		}
+	}
+	if err != nil {
 		return err
 	}
 	now := l.node.now()

@@ -9,7 +9,8 @@ import (
 // another than they were asked at. So a connection may have a port, which the
 // dialler says (Dialer.Port) and the instance may heed or not. On a datagram
 // connection with a port each datagram starts with 2 bytes, the port at the
-// service's side: that it is for, or that it is from. Others have neither.
+// service's side: that it is for, or that it is from; if it is 0, this is a piece of
+// one (pieces.go). Others have neither.
 
 // portLen is what a port takes of a datagram.
 const portLen = 2
@@ -30,8 +31,9 @@ func (l *link) portHead(b []byte, port uint16) ([]byte, error) {
 
 var errNoPorts = because(ErrRefused, "the datagrams of this connection have no ports, since it was dialled without one; set Dialer.Port, or leave Addr.Port 0")
 
-// cutPort takes the port off a datagram that arrived. It reports false if that is
-// cut short, which only a broken peer sends.
+// cutPort takes the port off a datagram that arrived. It returns nil if that was a
+// piece of one that is not complete yet, and false for what only a broken peer sends.
+// The caller holds the inbox's lock.
 func (l *link) cutPort(b []byte) (rest []byte, port uint16, ok bool) {
 	if !l.ports {
 		return b, 0, true
@@ -40,7 +42,7 @@ func (l *link) cutPort(b []byte) (rest []byte, port uint16, ok bool) {
 		return nil, 0, false
 	}
 	if port = binary.BigEndian.Uint16(b); port == 0 {
-		port = l.port
+		return l.puzzles.add(b)
 	}
 	return b[portLen:], port, true
 }
@@ -66,7 +68,8 @@ func (c *Conn) ReadPort(b []byte) (n int, port uint16, err error) {
 
 // WritePort is Write on a datagram connection, to a port of the service, or at
 // the accepting end from one; 0 is that of Port. Other ports than that need a
-// connection that was dialled with one.
+// connection that was dialled with one. On such a connection b may have up to 65,507
+// bytes; beyond MaxDatagram it leaves in pieces, and arrives if all of them do.
 func (c *Conn) WritePort(b []byte, port uint16) (int, error) {
 	if c.tcp != nil {
 		return 0, c.wrap("write", errors.ErrUnsupported)

@@ -177,7 +177,7 @@ func TestPortsOfConn(t *testing.T) {
 		t.Errorf("ports %d and %d", c.Port(), plain.Port())
 	}
 	buf := make([]byte, 64<<10)
-	for _, n := range []int{0, 1, SafeDatagram - 2, c.MaxDatagram()} {
+	for _, n := range []int{0, 1, SafeDatagram - 2, c.MaxDatagram(), c.MaxDatagram() + 1, 1472, 9000, longestDatagram} {
 		for _, port := range []uint16{0, 1, 5060, 65535} {
 			msg := noise(n)
 			m, err := c.WritePort(msg, port)
@@ -190,7 +190,7 @@ func TestPortsOfConn(t *testing.T) {
 			}
 		}
 	}
-	if _, err := c.Write(make([]byte, c.MaxDatagram()+1)); !errors.Is(err, syscall.EMSGSIZE) {
+	if _, err := c.Write(make([]byte, longestDatagram+1)); !errors.Is(err, syscall.EMSGSIZE) {
 		t.Errorf("sending too much: %v", err)
 	}
 	if _, err := c.Write([]byte("hello")); err != nil {
@@ -231,7 +231,7 @@ func TestDatagramCutShort(t *testing.T) {
 	must(t, err)
 	defer c.Close()
 	c.SetReadDeadline(time.Now().Add(30 * time.Second))
-	for _, raw := range [][]byte{nil, {1}, {0, 0, 'z'}} { // the last is whole: port 0 is that of the SYN
+	for _, raw := range [][]byte{nil, {1}, {0, 0, 'z'}, {0, 69, 'z'}} { // the third is no piece, the last is whole
 		c.link.mu.Lock()
 		err := c.link.set.SendDatagram(nil, raw)
 		c.link.pump(c.link.node.now())
@@ -243,8 +243,8 @@ func TestDatagramCutShort(t *testing.T) {
 	if err != nil || string(buf[:n]) != "z" || port != 69 {
 		t.Errorf("read %q from port %d, %v", buf[:n], port, err)
 	}
-	if got := server.node.Stats().Overflow; got != 2 {
-		t.Errorf("%d datagrams were dropped, want 2", got)
+	if got := server.node.Stats().Overflow; got != 3 {
+		t.Errorf("%d datagrams were dropped, want 3", got)
 	}
 }
 

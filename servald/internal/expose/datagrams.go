@@ -240,7 +240,7 @@ func (r *relay) down() {
 			r.mu.Unlock()
 			r.touch()
 			if _, err := r.conn.WritePort(b, port); errors.Is(err, syscall.EMSGSIZE) {
-				r.fail(fmt.Errorf("the server's answer of %d bytes is longer than the path's datagrams", len(b)))
+				r.fail(fmt.Errorf("the server's answer of %d bytes is longer than datagrams can be", len(b)))
 			}
 		})
 		if err != nil {
