@@ -125,8 +125,8 @@ func dataPrograms() []*Program {
 					return err
 				}
 				servers := "--servers=" + c.at()
-				return c.expect(ctx, []string{"value"}, "/bin/sh", "-c", "for i in 1 2 3 4; do memccp "+servers+" "+file+"; done; "+
-					"for i in 1 2 3 4; do memccat "+servers+" key && exit 0; done; exit 1")
+				return c.expect(ctx, []string{"value"}, "/bin/sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do memccp "+servers+" "+file+"; done; "+
+					"for i in 1 2 3 4 5 6 7 8 9; do memccat "+servers+" key && exit 0; done; exit 1")
 			},
 		},
 		{

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -266,6 +267,12 @@ name = "svc:web"
 `
 	_, err = r.Apply(parse(t, text))
 	must(t, err)
+	for !slices.ContainsFunc(r.Status(), func(s component.Status) bool { return s.Kind == "expose" && strings.Contains(s.Info, "serving") }) {
+		if t.Context().Err() != nil {
+			t.Fatalf("not served: %+v", r.Status())
+		}
+		time.Sleep(time.Millisecond)
+	}
 	c, err := net.Dial("tcp", "192.0.2.80:80")
 	must(t, err)
 	defer c.Close()
