@@ -102,12 +102,18 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
+// spliceAtOnce is how many bytes of a Source are sent together. Cut into packets for
+// links of 1500 bytes, they just fit what a socket sends at once: 64 KiB with all headers.
+// A few more, which is what loopback TCP likes to bring, would leave in a packet or two by
+// themselves; so they wait for what comes next.
+const spliceAtOnce = 61 << 10
+
 // splice writes until src ends.
 func (c *Conn) splice(src Source) (written int64, err error) {
 	for {
 		n, err := src.Buffered()
 		if err == nil {
-			n, err = c.pull(src, Piece(n, MaxSegment))
+			n, err = c.pull(src, min(n, spliceAtOnce))
 			written += int64(n)
 		}
 		if err == io.EOF {

@@ -97,12 +97,14 @@ func (s *site) offer(ctx context.Context, args ...string) (*fleet.Process, error
 }
 
 // at is host and port where the client's host finds the server: by forward, by the
-// TUN, or without Serval if the way is empty.
+// TUN, by exec, or without Serval if the way is empty.
 func (s *site) at(ctx context.Context, way stage.Way) (host, port string, err error) {
 	at := s.direct
 	switch way {
 	case stage.TUN:
 		return benchHost, benchPort, s.Enable(ctx, way)
+	case stage.Exec: // see client
+		return benchHost, benchPort, nil
 	case stage.Forward:
 		if at, err = s.Forwards(ctx, true, false, benchService); err != nil {
 			return "", "", err
