@@ -66,8 +66,9 @@ func (s *spy) send(n *simnet.Network, to netip.AddrPort, pkt []byte) {
 	n.Inject(mallory, to, pkt)
 }
 
-// verdict fails the test if the attacker got what is not his.
-func (s *spy) verdict(t *testing.T) {
+// verdict fails the test if the attacker got what is not his. It returns the bytes that
+// he sent, and got about paths.
+func (s *spy) verdict(t *testing.T) (sent, got int) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,6 +78,7 @@ func (s *spy) verdict(t *testing.T) {
 	if s.paths > sal.AmplificationLimit*s.paid {
 		t.Errorf("%d bytes went to the attacker, who sent %d", s.paths, s.paid)
 	}
+	return s.paid, s.paths
 }
 
 // remoteOf is where a connection's flow goes.
@@ -261,11 +263,11 @@ func TestCopyingAttacker(t *testing.T) {
 					return len(b.Flows()) == 2 && remoteOf(b, 1) != mallory && b.Flows()[1].State == "active"
 				})
 			}
-			s.verdict(t)
-			if s.paid == 0 || mode.upwards && s.paths == 0 {
-				t.Errorf("the attacker sent %d bytes and got %d: the test attacks nothing", s.paid, s.paths)
+			sent, got := s.verdict(t)
+			if sent == 0 || mode.upwards && got == 0 {
+				t.Errorf("the attacker sent %d bytes and got %d: the test attacks nothing", sent, got)
 			}
-			t.Logf("attacker sent %d, got %d; unauthentic %d", s.paid, s.paths, w.server.Stats().Unauthentic-before)
+			t.Logf("attacker sent %d, got %d; unauthentic %d", sent, got, w.server.Stats().Unauthentic-before)
 		})
 	}
 }
@@ -303,8 +305,7 @@ func TestRewritingMiddle(t *testing.T) {
 				set(false)
 			}
 		})
-		s.verdict(t)
-		if s.paid == 0 && size(2) == 2 {
+		if sent, _ := s.verdict(t); sent == 0 && size(2) == 2 {
 			t.Error("the transfer was over before the attack")
 		}
 		if got := remoteOf(b, 0).Addr(); got != w.c1 {
@@ -428,8 +429,7 @@ func TestSpoofedMet(t *testing.T) {
 		t.Error("the server believes who it did not ask")
 	}
 	b.link.mu.Unlock()
-	s.verdict(t)
-	if s.paths == 0 {
+	if _, got := s.verdict(t); got == 0 {
 		t.Error("nothing reached the attacker: the test attacks nothing")
 	}
 }

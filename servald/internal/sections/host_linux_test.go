@@ -235,7 +235,9 @@ func TestCapture(t *testing.T) {
 				return
 			}
 			asked.Add(1)
-			io.WriteString(c, "HTTP/1.0 200 OK\r\n\r\n")
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				io.WriteString(c, "HTTP/1.0 200 OK\r\n\r\n")
+			}
 			c.Close()
 		}
 	}()
@@ -277,6 +279,7 @@ name = "svc:web"
 	must(t, err)
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
 	if got, err := bufio.NewReader(c).ReadString('\n'); got != "HTTP/1.0 200 OK\r\n" {
 		t.Errorf("captured: %q, %v", got, err)
 	}
