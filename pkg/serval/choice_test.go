@@ -3,6 +3,7 @@ package serval
 import (
 	"fmt"
 	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -338,7 +339,7 @@ func TestOverflow(t *testing.T) {
 	for host := 2; host < 5; host++ {
 		client.health.silent(netip.AddrPortFrom(ip(host), 7000))
 	}
-	if got := tally(t, n, by(t, &Dialer{Node: client})); got[backup.ID()] < n*45/100 || got[backup.ID()] > n*85/100 {
+	if got := tally(t, n, by(t, &Dialer{Node: client})); math.Abs(float64(got[backup.ID()])-0.65*float64(n)) > 5*math.Sqrt(0.65*0.35*float64(n)) {
 		t.Errorf("the backup got %d of %d dials, want 65 %%", got[backup.ID()], n)
 	}
 	for host := 2; host < 5; host++ {
