@@ -174,7 +174,7 @@ func makeRepository(ctx context.Context, s *stage.Stage, sd *seed) error {
 		return nil
 	}
 	script := `set -e; export HOME=$1
-git init -q --bare "$1/repo.git"; git clone -q "$1/repo.git" "$1/work" 2>/dev/null; cp "$2" "$1/work/big"; cd "$1/work"
+git init -q --bare "$1/repo.git"; git clone -q "$1/repo.git" "$1/tree" 2>/dev/null; cp "$2" "$1/tree/big"; cd "$1/tree"
 git config user.email a@b; git config user.name a
 git add big; git commit -qm one; git push -q origin HEAD:refs/heads/main; git -C "$1/repo.git" symbolic-ref HEAD refs/heads/main
 git config --global --add safe.directory '*'`
