@@ -73,7 +73,7 @@ func mediaPrograms() []*Program {
 		iperf("iperf3", direct, true),
 		iperf("iperf3 -R", direct, false, "-R"),
 		iperf("iperf3 -P 4, parallel", direct, false, "-P", "4"),
-		iperf("iperf3 -u, UDP", direct, false, "-u", "-l", "1000"),
+		iperf("iperf3 -u, UDP", direct, false, "-u"),
 		{
 			Name: "dig, UDP and TCP, to a name server as a service", Needs: []string{"dig"}, Ways: direct, Quick: true, service: "svc:ns",
 			works: func(ctx context.Context, c *call) error {
