@@ -77,7 +77,16 @@ func TestRemoteServer(t *testing.T) {
 	}
 	ln.Close()
 	eventually(t, "it is ill", func() bool { return s.Status().State == Ill })
-	if _, err := w.client.Dial("svc:db"); !errors.Is(err, serval.ErrNoService) && !errors.Is(err, serval.ErrRefused) {
+	// It says so a moment before it is withdrawn, and that it is well before it is found.
+	dial := func() error {
+		c, err := w.client.Dial("svc:db")
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	eventually(t, "it is withdrawn", func() bool { return dial() != nil })
+	if err := dial(); !errors.Is(err, serval.ErrNoService) && !errors.Is(err, serval.ErrRefused) {
 		t.Errorf("a dial of what is ill: %v", err)
 	}
 	back, err := net.Listen("tcp", ln.Addr().String())
@@ -87,6 +96,7 @@ func TestRemoteServer(t *testing.T) {
 	defer back.Close()
 	go echo(back)
 	eventually(t, "it is well", func() bool { return s.Status().State == Serving })
+	eventually(t, "it is found", func() bool { return dial() == nil })
 	if got, err := w.ask("svc:db", 0, "again"); got != "again" || err != nil {
 		t.Errorf("it answers %q, %v", got, err)
 	}
