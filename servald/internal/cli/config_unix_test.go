@@ -75,15 +75,7 @@ func freePort(t *testing.T) string {
 func TestReload(t *testing.T) {
 	r := newReal(t)
 	legacy := conntest.Listen(t)
-	go func() {
-		for {
-			c, err := legacy.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	go conntest.Echo(legacy)
 	path := filepath.Join(t.TempDir(), "servald.toml")
 	write := func(text string) {
 		t.Helper()

@@ -105,17 +105,6 @@ func waitFor(t *testing.T, c *control.Client, service string, good func([]resolv
 	return nil
 }
 
-// echo sends back what comes, until the listener is closed.
-func echo(ln net.Listener) {
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go func() { io.Copy(c, c); c.Close() }()
-	}
-}
-
 // TestServeChecks: an instance is found while its server is well. What it serves
 // when the server falls ill goes on.
 func TestServeChecks(t *testing.T) {
@@ -138,7 +127,7 @@ func TestServeChecks(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { ln.Close() })
-		go echo(ln)
+		go conntest.Echo(ln)
 		return ln
 	}
 	ln := start()
@@ -164,7 +153,7 @@ func TestServeStopsUnderLoad(t *testing.T) {
 	r := newReal(t)
 	c := r.cluster()
 	backend := conntest.Listen(t)
-	go echo(backend)
+	go conntest.Echo(backend)
 	serve := func() (stop func()) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan int, 1)

@@ -19,6 +19,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
 const killedVariable = "CLI_TEST_KILLED" // what a process that TestKilled starts is
@@ -81,18 +83,8 @@ func killed(t *testing.T) {
 
 	r := newReal(t)
 	home, run := os.Getenv("SERVAL_HOME"), filepath.Dir(os.Getenv("SERVAL_SOCKET"))
-	echo, err := net.Listen("tcp", "127.0.0.1:0")
-	must(err)
-	defer echo.Close()
-	go func() {
-		for {
-			c, err := echo.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	echo := conntest.Listen(t)
+	go conntest.Echo(echo)
 	if _, errs, code := r.run("", "init", "--seed", "127.0.0.1:7946"); code != exitOK {
 		t.Fatal(errs)
 	}

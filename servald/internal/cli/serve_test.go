@@ -47,23 +47,14 @@ func TestServeKinds(t *testing.T) {
 	r := newReal(t)
 	known := r.cluster()
 	tcp := conntest.Listen(t)
-	go echo(tcp)
+	go conntest.Echo(tcp)
 	port := tcp.Addr().(*net.TCPAddr).Port
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer udp.Close()
-	go func() {
-		buf := make([]byte, 2000)
-		for {
-			n, from, err := udp.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			udp.WriteTo(buf[:n], from)
-		}
-	}()
+	go conntest.EchoPackets(udp)
 	if out, _, _ := r.run("", "__complete", "serve", "svc:a", "--proxy-address", ""); !strings.HasPrefix(out, "underlay\nvirtual\n") {
 		t.Errorf("completion: %q", out)
 	}

@@ -105,6 +105,29 @@ func Serve(t testing.TB, serve func(context.Context, net.Listener) error) (addr 
 	return ln.Addr().String()
 }
 
+// Echo sends back what comes on each connection, until the listener is closed.
+func Echo(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() { io.Copy(c, c); c.Close() }()
+	}
+}
+
+// EchoPackets sends back each datagram, until the socket is closed.
+func EchoPackets(c net.PacketConn) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		c.WriteTo(buf[:n], from)
+	}
+}
+
 // Dial returns a connection to a server, closed when the test ends. What takes longer
 // than 20 s on it fails.
 func Dial(t testing.TB, addr string) *net.TCPConn {

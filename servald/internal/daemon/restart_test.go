@@ -10,6 +10,7 @@ import (
 
 	"github.com/serval-net/serval/pkg/resolver"
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
 // run is a daemon that can be stopped before the test ends.
@@ -48,18 +49,7 @@ func TestRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
+	go conntest.Echo(ln)
 	dial := func(from *serval.Node) *serval.Conn {
 		t.Helper()
 		conn, err := from.Dial("svc:echo")

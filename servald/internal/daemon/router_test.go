@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
 // TestRouters: a daemon stands for the services of its domain in a wider one, whose
@@ -24,16 +25,7 @@ func TestRouters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			io.Copy(c, c)
-			c.Close()
-		}
-	}()
+	go conntest.Echo(ln)
 	var conn *serval.Conn
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if conn, err = client.Dial("svc:shop/cart"); err == nil {

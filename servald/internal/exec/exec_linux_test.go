@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
 // runner starts programs as root or as a user.
@@ -250,15 +252,7 @@ func echoTCP(t *testing.T, at string) string {
 	ln, err := net.Listen("tcp", at)
 	must(t, err)
 	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() { defer c.Close(); io.Copy(c, c) }()
-		}
-	}()
+	go conntest.Echo(ln)
 	return ln.Addr().String()
 }
 
@@ -266,16 +260,7 @@ func echoUDP(t *testing.T, at string) string {
 	c, err := net.ListenPacket("udp", at)
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	go func() {
-		buf := make([]byte, 1000)
-		for {
-			n, from, err := c.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			c.WriteTo(buf[:n], from)
-		}
-	}()
+	go conntest.EchoPackets(c)
 	return c.LocalAddr().String()
 }
 

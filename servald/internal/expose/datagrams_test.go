@@ -13,6 +13,7 @@ import (
 	proxyproto "github.com/pires/go-proxyproto"
 
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
 // packets is a UDP socket on loopback, closed when the test ends.
@@ -86,14 +87,14 @@ func TestDatagrams(t *testing.T) {
 func TestBothKinds(t *testing.T) {
 	w := newWorld(t)
 	server := w.packets()
-	go echoPackets(server)
+	go conntest.EchoPackets(server)
 	addr := server.LocalAddr().String()
 	ln, err := net.Listen("tcp4", addr)
 	if err != nil {
 		t.Skip("the port is taken:", err)
 	}
 	defer ln.Close()
-	go echo(ln)
+	go conntest.Echo(ln)
 	w.serve(&Server{Config: Config{Name: "svc:dns", To: "tcp+udp:" + addr}})
 	if got, err := w.ask("svc:dns", 53, "query"); got != "query" || err != nil {
 		t.Errorf("TCP answers %q, %v", got, err)
@@ -200,7 +201,7 @@ func TestStrangersAreNotHeard(t *testing.T) {
 func TestSessionsEnd(t *testing.T) {
 	w := newWorld(t)
 	server := w.packets()
-	go echoPackets(server)
+	go conntest.EchoPackets(server)
 	s := &Server{Config: Config{Name: "svc:u", To: "udp:" + server.LocalAddr().String(), UDPIdle: 300 * time.Millisecond}}
 	w.serve(s)
 	gone, idle, busy := w.dial("udp", "svc:u", 1), w.dial("udp", "svc:u", 1), w.dial("udp", "svc:u", 1)

@@ -82,7 +82,7 @@ func inUse() uint64 {
 func BenchmarkRequest(b *testing.B) {
 	c := nodetest.New(b)
 	backend := conntest.Listen(b)
-	go echo(backend)
+	go conntest.Echo(backend)
 	s := &Server{Node: On(c.Node()), Config: Config{Name: "svc:ask", To: backend.Addr().String()}, Log: quietLog()}
 	ready := make(chan net.Addr, 1)
 	s.Ready = func(a net.Addr) { ready <- a }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"testing"
+
+	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
 // TestNothingIsLeft: after connections of every kind, ended in every way, no descriptor
@@ -13,7 +15,7 @@ import (
 func TestNothingIsLeft(t *testing.T) {
 	w := newWorld(t)
 	udp := w.packets()
-	go echoPackets(udp)
+	go conntest.EchoPackets(udp)
 	greets := w.backend(greeter("hi"))
 	servers := []*Server{
 		{Config: Config{Name: "svc:tcp", To: greets}},

@@ -59,13 +59,13 @@ func server(as string) {
 		if err != nil {
 			os.Exit(4)
 		}
-		go echo(ln)
+		go conntest.Echo(ln)
 	case "udp":
 		c, err := net.ListenPacket("udp", addr)
 		if err != nil {
 			os.Exit(4)
 		}
-		go echoPackets(c)
+		go conntest.EchoPackets(c)
 	case "deaf":
 	}
 	<-ended
@@ -92,27 +92,6 @@ func parent(addr, notes string) {
 	}
 	fmt.Println("ready")
 	select {}
-}
-
-func echo(ln net.Listener) {
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go func() { io.Copy(c, c); c.Close() }()
-	}
-}
-
-func echoPackets(c net.PacketConn) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, from, err := c.ReadFrom(buf)
-		if err != nil {
-			return
-		}
-		c.WriteTo(buf[:n], from)
-	}
 }
 
 // world is a cluster with a client.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/conntest"
 	"github.com/serval-net/serval/servald/internal/vaddr"
 )
 
@@ -33,7 +34,7 @@ func TestServers(t *testing.T) {
 		t.Skip("no Unix sockets here:", err)
 	}
 	defer ln.Close()
-	go echo(ln)
+	go conntest.Echo(ln)
 	w.serve(&Server{Config: Config{Name: "svc:fixed", To: a}})
 	w.serve(&Server{Config: Config{Name: "svc:any", To: "127.0.0.1"}})
 	w.serve(&Server{Config: Config{Name: "svc:some", To: "localhost", Ports: []string{strconv.Itoa(int(portOf(a)))}}})
@@ -68,7 +69,7 @@ func TestRemoteServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go echo(ln)
+	go conntest.Echo(ln)
 	s := &Server{Config: Config{Name: "svc:db", To: net.JoinHostPort("localhost", strconv.Itoa(int(portOf(ln.Addr().String())))),
 		Check: "tcp", CheckEvery: 10 * time.Millisecond}}
 	w.serve(s)
@@ -94,7 +95,7 @@ func TestRemoteServer(t *testing.T) {
 		t.Skip("the port is taken:", err)
 	}
 	defer back.Close()
-	go echo(back)
+	go conntest.Echo(back)
 	eventually(t, "it is well", func() bool { return s.Status().State == Serving })
 	eventually(t, "it is found", func() bool { return dial() == nil })
 	if got, err := w.ask("svc:db", 0, "again"); got != "again" || err != nil {

@@ -24,6 +24,7 @@ import (
 
 	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/config"
+	"github.com/serval-net/serval/servald/internal/conntest"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 )
 
@@ -90,31 +91,12 @@ func TestHost(t *testing.T) {
 	}
 	up(t)
 	cluster := nodetest.New(t)
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer tcp.Close()
-	go func() {
-		for {
-			c, err := tcp.Accept()
-			if err != nil {
-				return
-			}
-			go func() { io.Copy(c, c); c.Close() }()
-		}
-	}()
+	tcp := conntest.Listen(t)
+	go conntest.Echo(tcp)
 	udp, err := net.ListenPacket("udp", tcp.Addr().String())
 	must(t, err)
 	defer udp.Close()
-	go func() {
-		b := make([]byte, 2000)
-		for {
-			n, from, err := udp.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			udp.WriteTo(b[:n], from)
-		}
-	}()
+	go conntest.EchoPackets(udp)
 	server, client := newRunner(t, cluster), newRunner(t, cluster)
 	_, err = server.Apply(parse(t, fmt.Sprintf("[[expose]]\nname = \"svc:echo\"\nto = \"tcp+udp:%s\"\n", tcp.Addr())))
 	must(t, err)
@@ -244,16 +226,7 @@ func TestCapture(t *testing.T) {
 	packets, err := net.ListenPacket("udp", "192.0.2.80:80")
 	must(t, err)
 	defer packets.Close()
-	go func() {
-		b := make([]byte, 64)
-		for {
-			n, from, err := packets.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			packets.WriteTo(b[:n], from)
-		}
-	}()
+	go conntest.EchoPackets(packets)
 	r := newRunner(t, nodetest.New(t))
 	text := `
 [[expose]]

@@ -301,16 +301,7 @@ func TestForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wg.Go(func() {
-		buf := make([]byte, 100)
-		for {
-			n, from, err := echo.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			echo.WriteTo(buf[:n], from)
-		}
-	})
+	wg.Go(func() { conntest.EchoPackets(echo) })
 	defer echo.Close()
 	a := associate(t, at)
 	defer a.Close()

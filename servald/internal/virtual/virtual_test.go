@@ -16,6 +16,7 @@ import (
 
 	"github.com/serval-net/serval/pkg/sal"
 	"github.com/serval-net/serval/pkg/serval"
+	"github.com/serval-net/serval/servald/internal/conntest"
 	"github.com/serval-net/serval/servald/internal/nodetest"
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/tun"
@@ -101,14 +102,7 @@ func newHandler(t *testing.T) (h *Handler, pool *vaddr.Pool, served, unserved ne
 	echoed := make(chan struct{})
 	go func() {
 		defer close(echoed)
-		b := make([]byte, 1500)
-		for {
-			n, from, err := packets.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			packets.WriteTo(b[:n], from)
-		}
+		conntest.EchoPackets(packets)
 	}()
 	t.Cleanup(func() { ln.Close(); packets.Close(); <-done; <-echoed })
 
