@@ -309,6 +309,9 @@ func (p *running) ask(network, addr string) {
 		buf := make([]byte, 100)
 		var n int
 		n, err = c.Read(buf)
+		if err == nil && network == "udp" {
+			c.Write([]byte(gone))
+		}
 		c.Close()
 		if err == nil && string(buf[:n]) == "pong" {
 			return

@@ -138,6 +138,10 @@ func (s *nameServer) ReadFrom(b []byte) (int, uint16, error) {
 func (s *nameServer) SetReadDeadline(time.Time) error { return nil }
 func (s *nameServer) Close() error                    { close(s.answers); return nil }
 
+// gone is the datagram by which a client says that it has its answer: what a program that
+// ends has sent last may be lost.
+const gone = "gone"
+
 // program does what a program might do.
 func program(args []string) {
 	check := func(err error) {
@@ -157,17 +161,20 @@ func program(args []string) {
 		n, err := c.Read(buf)
 		check(err)
 		fmt.Printf("%s\n", buf[:n])
-	case "listen": // NETWORK ADDRESS: prints "listening", then what it gets, and answers "pong"
+	case "listen": // NETWORK ADDRESS: prints "listening", then what it gets, and answers "pong", until its client goes
 		if args[1] == "udp" {
 			c, err := net.ListenPacket(args[1], args[2])
 			check(err)
 			fmt.Println("listening")
-			buf := make([]byte, 1000)
-			n, from, err := c.ReadFrom(buf)
-			check(err)
-			fmt.Printf("%s\n", buf[:n])
-			c.WriteTo([]byte("pong"), from)
-			return
+			for buf := make([]byte, 1000); ; {
+				n, from, err := c.ReadFrom(buf)
+				check(err)
+				fmt.Printf("%s\n", buf[:n])
+				if string(buf[:n]) == gone {
+					return
+				}
+				c.WriteTo([]byte("pong"), from)
+			}
 		}
 		ln, err := net.Listen(args[1], args[2])
 		check(err)
