@@ -103,11 +103,14 @@ func (p plan) held(ctx context.Context, _ string) (map[string]float64, error) {
 	}
 	holder.Kill()
 	left, err := h.left(ctx, files)
+	if err != nil {
+		return nil, err
+	}
 	return map[string]float64{
 		"proxied-conn-bytes": (after - before) / float64(p.conns),
 		"proxied-conns":      float64(p.conns),
 		"proxied-conns-left": float64(left),
-	}, err
+	}, nil
 }
 
 // once makes and ends one connection.
@@ -184,7 +187,10 @@ func (p plan) besideGreedy(ctx context.Context, system string) (map[string]float
 		return nil, err
 	}
 	t, err := h.tripsAt(ctx, "", h.at, p.trips)
-	return map[string]float64{"beside-greedy-p50-us": t.P50, "beside-greedy-p99-us": t.P99}, err
+	if err != nil {
+		return nil, err
+	}
+	return map[string]float64{"beside-greedy-p50-us": t.P50, "beside-greedy-p99-us": t.P99}, nil
 }
 
 // programs runs the table of programs.

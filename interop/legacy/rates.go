@@ -121,7 +121,10 @@ func (s *site) both(ctx context.Context, system, forward, tun string, measure fu
 			return nil, err
 		}
 		rate, err := measure("", host, port)
-		return map[string]float64{forward: rate, tun: rate}, err
+		if err != nil {
+			return nil, err
+		}
+		return map[string]float64{forward: rate, tun: rate}, nil
 	}
 	if system == native {
 		ways = map[string]stage.Way{forward: ""}

@@ -18,7 +18,8 @@ type Row struct{ Name, Unit string }
 type Case struct {
 	Rows    []Row
 	Systems []string
-	// Run measures one system once; the result is by row name.
+	// Run measures one system once; the result is by row name. With an error there
+	// may be values all the same: what was measured before.
 	Run func(ctx context.Context, system string) (map[string]float64, error)
 	// Once is for what is the same in every run.
 	Once bool
