@@ -12,51 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/internal/fleet"
 	"github.com/serval-net/serval/interop/services/traffic"
 )
-
-// bench runs groups.
-type bench struct {
-	plan
-}
-
-// runner measures one system once; the result is by row name.
-type runner func(ctx context.Context, b *bench, system string) (map[string]float64, error)
-
-// measure runs all groups and returns the results in order, with the failures
-// of single runs joined. Systems take turns.
-func (b *bench) measure(ctx context.Context, groups []group) (results []score.Result, _ error) {
-	var failures []error
-	start := time.Now()
-	for i, g := range groups {
-		values := score.Values{}
-		for n := range b.runs {
-			for _, system := range g.systems {
-				fmt.Fprintf(os.Stderr, "[%3.0fs] %d/%d %s, %s, run %d\n", time.Since(start).Seconds(), i+1, len(groups), g.rows[0].name, system, n+1)
-				got, err := g.run(ctx, b, system)
-				if ctx.Err() != nil {
-					return results, ctx.Err()
-				}
-				if err != nil {
-					err = fmt.Errorf("%s, %s: %w", g.rows[0].name, system, err)
-					fmt.Fprintln(os.Stderr, err)
-					failures = append(failures, err)
-					continue
-				}
-				for name, v := range got {
-					values.Add(name, system, v)
-				}
-			}
-		}
-		for _, r := range g.rows {
-			results = append(results, values.Results(r.name, r.unit, g.systems)...)
-		}
-	}
-	return results, errors.Join(failures...)
-}
 
 // site is a cluster with replicas of a service and a host for clients.
 type site struct {

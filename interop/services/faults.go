@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/internal/command"
+	"github.com/serval-net/serval/interop/internal/suite"
 	"github.com/serval-net/serval/interop/services/traffic"
 )
 
@@ -89,10 +90,10 @@ func (o *outcome) rows(name string) (map[string]float64, error) {
 }
 
 // faultRows are those of every fault, and more.
-func faultRows(name string, more ...row) []row {
-	return append([]row{
-		{name + "-failed", "requests"}, {name + "-asked", "requests"},
-		{name + "-p50-ms", "ms"}, {name + "-p999-ms", "ms"},
+func faultRows(name string, more ...suite.Row) []suite.Row {
+	return append([]suite.Row{
+		{Name: name + "-failed", Unit: "requests"}, {Name: name + "-asked", Unit: "requests"},
+		{Name: name + "-p50-ms", Unit: "ms"}, {Name: name + "-p999-ms", Unit: "ms"},
 	}, more...)
 }
 
@@ -100,7 +101,7 @@ func nothing(*site) error { return nil }
 
 // blackHole freezes half the replicas: the kernel still takes what is sent to
 // them, and nobody answers.
-func blackHole(ctx context.Context, b *bench, system string) (map[string]float64, error) {
+func (b plan) blackHole(ctx context.Context, system string) (map[string]float64, error) {
 	s, err := newSite(ctx, faultReplicas)
 	if err != nil {
 		return nil, err

@@ -123,7 +123,7 @@ const healPatience = 45 * time.Second
 
 // partition cuts the gossip between the client's host and all others. Meanwhile
 // one instance is killed and one joins, of which gossip cannot tell the client.
-func partition(ctx context.Context, b *bench, system string) (map[string]float64, error) {
+func (b plan) partition(ctx context.Context, system string) (map[string]float64, error) {
 	p, err := newSplit(ctx, faultReplicas)
 	if err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func partition(ctx context.Context, b *bench, system string) (map[string]float64
 // longPartition cuts the gossip until the client's host has forgotten everybody,
 // or for so long that it does not, and then finds out whether they find each
 // other again.
-func longPartition(ctx context.Context, b *bench, _ string) (map[string]float64, error) {
+func (b plan) longPartition(ctx context.Context, _ string) (map[string]float64, error) {
 	p, err := newSplit(ctx, faultReplicas)
 	if err != nil {
 		return nil, err
@@ -199,8 +199,11 @@ func longPartition(ctx context.Context, b *bench, _ string) (map[string]float64,
 		return nil, err
 	}
 	healed, err := p.knows(ctx, joined.name, begin)
+	if err != nil {
+		return nil, err
+	}
 	return map[string]float64{
 		"fault-partition-holds-s":      holds.Seconds(),
 		"fault-partition-long-heal-ms": float64(healed.Microseconds()) / 1000,
-	}, err
+	}, nil
 }

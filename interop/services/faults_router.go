@@ -33,7 +33,7 @@ func (s *site) routers(n int) (all []*fleet.Host, services string, err error) {
 
 // routerKilled has clients dial through two service routers, of which one is
 // killed.
-func routerKilled(ctx context.Context, b *bench, system string) (map[string]float64, error) {
+func (b plan) routerKilled(ctx context.Context, system string) (map[string]float64, error) {
 	s, err := newSite(ctx, faultReplicas)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ const skew = 110 * time.Second
 // clocks adds an instance whose clock is ahead and one whose clock is behind to
 // two whose clocks are right. Only what they sign bears the wrong time: a process
 // cannot have a time of day of its own.
-func clocks(ctx context.Context, b *bench, system string) (map[string]float64, error) {
+func (b plan) clocks(ctx context.Context, system string) (map[string]float64, error) {
 	s, err := newSite(ctx, faultReplicas/2)
 	if err != nil {
 		return nil, err

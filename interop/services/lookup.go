@@ -16,9 +16,9 @@ import (
 
 const manyRules = 1_000_000
 
-// lookups measures service tables of a million rules: one of names, and one of
+// tables measures service tables of a million rules: one of names, and one of
 // names of up to three levels, the prefixes of subtrees, and parts of key spaces.
-func lookups(_ context.Context, b *bench, _ string) (map[string]float64, error) {
+func (b plan) tables(_ context.Context, _ string) (map[string]float64, error) {
 	names, err := measureTable(b.lookups, func(i int) sal.Prefix {
 		return sal.MustParseName(fmt.Sprintf("service%d/part", i)).Prefix()
 	})

@@ -11,9 +11,7 @@
 package main
 
 import (
-	"fmt"
 	"os"
-	"strings"
 
 	"github.com/serval-net/serval/interop/bench/score"
 	"github.com/serval-net/serval/interop/internal/command"
@@ -46,29 +44,24 @@ func run() error {
 	if err := command.ParseFlags(); err != nil {
 		return err
 	}
-	plan := fullPlan
+	b := fullPlan
 	if flags.Quick {
-		plan = quickPlan
+		b = quickPlan
 	}
 	if flags.Runs > 0 {
-		plan.runs = flags.Runs
+		b.runs = flags.Runs
 	}
-	groups, err := suite.Choose(flags, groups())
+	cases, err := suite.Choose(flags, b.cases())
 	if err != nil {
 		return err
 	}
 	if flags.List {
-		for _, g := range groups {
-			for _, r := range g.rows {
-				fmt.Printf("%-32s %-8s %s\n", r.name, r.unit, strings.Join(g.systems, " "))
-			}
-		}
+		suite.List(cases)
 		return nil
 	}
 	ctx, stop := command.Interruptible()
 	defer stop()
-	b := &bench{plan: plan}
-	results, failures := b.measure(ctx, groups)
+	results, failures := suite.Measure(ctx, b.runs, cases)
 	if ctx.Err() != nil {
 		return command.ErrInterrupted
 	}

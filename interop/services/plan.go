@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/interop/bench/score"
+	"github.com/serval-net/serval/interop/internal/suite"
 )
 
 // plan is how long and how often is measured.
@@ -29,42 +30,44 @@ var (
 // on that it does not look at.
 var all = []string{"serval", "nginx", "haproxy", "tcp", calm, "udp", "udp-gathered"}
 
-// row is one line of the results.
-type row struct{ name, unit string }
-
-// group is one execution that yields several rows.
-type group struct {
-	rows    []row
-	systems []string
-	run     runner
-}
-
-// Choice implements suite.Group.
-func (g *group) Choice() (rows []string, systems *[]string) {
-	for _, r := range g.rows {
-		rows = append(rows, r.name)
-	}
-	return rows, &g.systems
-}
-
-// groups returns everything the benchmark measures.
-func groups() []group {
+// cases returns everything the benchmark measures.
+func (b plan) cases() []suite.Case {
 	own := []string{"serval"}
 	web := []string{"serval", "nginx", "haproxy", "tcp"}
 	both := []string{"serval", calm}
-	return []group{
-		{[]row{{"lpm-1m-ns", "ns"}, {"lpm-1m-mixed-ns", "ns"}, {"lpm-1m-allocs", "allocs"}, {"lpm-update-us", "us"}}, own, lookups},
-		{[]row{{"first-packets-per-core-s", "1/s"}, {"first-packets-per-s", "1/s"}, {"first-packets-train-per-core-s", "1/s"}, {"first-packets-train-per-s", "1/s"}}, []string{"serval", "udp", "udp-gathered"}, firstPackets},
-		{[]row{{"router-dial-ms", "ms"}, {"router-dial-extra-ms", "ms"}}, own, routerDials},
-		{[]row{{"rolling-restart-failed", "requests"}, {"rolling-restart-asked", "requests"}, {"rolling-restart-p999-ms", "ms"}}, own, rollingRestart},
-		{[]row{{"kill-failed-elsewhere", "requests"}, {"kill-failed", "requests"}, {"dial-after-kill-p999-ms", "ms"}, {"dial-after-kill-p50-ms", "ms"}}, own, crash},
-		{faultRows("fault-blackhole", row{"fault-blackhole-caught", "requests"}, row{"fault-blackhole-return-s", "s"}), both, blackHole},
-		{faultRows("fault-partition", row{"fault-partition-heal-ms", "ms"}), both, partition},
-		{[]row{{"fault-partition-holds-s", "s"}, {"fault-partition-long-heal-ms", "ms"}}, own, longPartition},
-		{faultRows("fault-router-killed", row{"fault-router-killed-kept-failed", "requests"}), both, routerKilled},
-		{faultRows("fault-skew", row{"fault-skew-share", "share"}), both, clocks},
-		{[]row{{"http-lb-rps", "1/s"}, {"http-lb-p50-us", "us"}, {"http-lb-p99-us", "us"}}, web, keptRequests},
-		{[]row{{"http-lb-fresh-rps", "1/s"}, {"http-lb-fresh-p50-us", "us"}, {"http-lb-fresh-p99-us", "us"}}, web, freshRequests},
+	return []suite.Case{
+		{Rows: []suite.Row{
+			{Name: "lpm-1m-ns", Unit: "ns"}, {Name: "lpm-1m-mixed-ns", Unit: "ns"},
+			{Name: "lpm-1m-allocs", Unit: "allocs"}, {Name: "lpm-update-us", Unit: "us"},
+		}, Systems: own, Run: b.tables},
+		{Rows: []suite.Row{
+			{Name: "first-packets-per-core-s", Unit: "1/s"}, {Name: "first-packets-per-s", Unit: "1/s"},
+			{Name: "first-packets-train-per-core-s", Unit: "1/s"}, {Name: "first-packets-train-per-s", Unit: "1/s"},
+		}, Systems: []string{"serval", "udp", "udp-gathered"}, Run: b.firstPackets},
+		{Rows: []suite.Row{{Name: "router-dial-ms", Unit: "ms"}, {Name: "router-dial-extra-ms", Unit: "ms"}}, Systems: own, Run: b.routerDials},
+		{Rows: []suite.Row{
+			{Name: "rolling-restart-failed", Unit: "requests"}, {Name: "rolling-restart-asked", Unit: "requests"},
+			{Name: "rolling-restart-p999-ms", Unit: "ms"},
+		}, Systems: own, Run: b.rollingRestart},
+		{Rows: []suite.Row{
+			{Name: "kill-failed-elsewhere", Unit: "requests"}, {Name: "kill-failed", Unit: "requests"},
+			{Name: "dial-after-kill-p999-ms", Unit: "ms"}, {Name: "dial-after-kill-p50-ms", Unit: "ms"},
+		}, Systems: own, Run: b.crash},
+		{Rows: faultRows("fault-blackhole", suite.Row{Name: "fault-blackhole-caught", Unit: "requests"}, suite.Row{Name: "fault-blackhole-return-s", Unit: "s"}), Systems: both, Run: b.blackHole},
+		{Rows: faultRows("fault-partition", suite.Row{Name: "fault-partition-heal-ms", Unit: "ms"}), Systems: both, Run: b.partition},
+		{Rows: []suite.Row{
+			{Name: "fault-partition-holds-s", Unit: "s"}, {Name: "fault-partition-long-heal-ms", Unit: "ms"},
+		}, Systems: own, Run: b.longPartition},
+		{Rows: faultRows("fault-router-killed", suite.Row{Name: "fault-router-killed-kept-failed", Unit: "requests"}), Systems: both, Run: b.routerKilled},
+		{Rows: faultRows("fault-skew", suite.Row{Name: "fault-skew-share", Unit: "share"}), Systems: both, Run: b.clocks},
+		{Rows: []suite.Row{
+			{Name: "http-lb-rps", Unit: "1/s"}, {Name: "http-lb-p50-us", Unit: "us"},
+			{Name: "http-lb-p99-us", Unit: "us"},
+		}, Systems: web, Run: b.keptRequests},
+		{Rows: []suite.Row{
+			{Name: "http-lb-fresh-rps", Unit: "1/s"}, {Name: "http-lb-fresh-p50-us", Unit: "us"},
+			{Name: "http-lb-fresh-p99-us", Unit: "us"},
+		}, Systems: web, Run: b.freshRequests},
 	}
 }
 

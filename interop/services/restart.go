@@ -38,7 +38,7 @@ func underLoad(ctx context.Context, during time.Duration, f func(s *site) error)
 }
 
 // rollingRestart replaces all replicas, one after the other.
-func rollingRestart(ctx context.Context, b *bench, _ string) (map[string]float64, error) {
+func (b plan) rollingRestart(ctx context.Context, _ string) (map[string]float64, error) {
 	r, err := underLoad(ctx, b.restart, func(s *site) error {
 		pause := b.restart / (fleetSize + 1)
 		for i := range s.replicas {
@@ -60,15 +60,18 @@ func rollingRestart(ctx context.Context, b *bench, _ string) (map[string]float64
 	}
 	explain(r.Failures)
 	late, err := quantile(append(r.Dialled.Micros, r.Kept.Micros...), 0.999)
+	if err != nil {
+		return nil, err
+	}
 	return map[string]float64{
 		"rolling-restart-failed":  float64(r.Dialled.Failed + r.Kept.Failed),
 		"rolling-restart-asked":   float64(r.Dialled.Asked + r.Kept.Asked),
 		"rolling-restart-p999-ms": late / 1000,
-	}, err
+	}, nil
 }
 
 // crash kills one replica with SIGKILL in the middle.
-func crash(ctx context.Context, b *bench, _ string) (map[string]float64, error) {
+func (b plan) crash(ctx context.Context, _ string) (map[string]float64, error) {
 	var killed string
 	var at time.Duration
 	r, err := underLoad(ctx, b.kill, func(s *site) error {

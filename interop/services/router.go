@@ -31,7 +31,7 @@ var perSecond = regexp.MustCompile(`(\d+) SYN/core-s\s+(\d+) SYN/s`)
 
 // firstPackets runs BenchmarkForward, which has processes of its own for router
 // and load, each on one core.
-func firstPackets(ctx context.Context, b *bench, system string) (map[string]float64, error) {
+func (b plan) firstPackets(ctx context.Context, system string) (map[string]float64, error) {
 	program := filepath.Join(os.TempDir(), fmt.Sprintf("forward-%d.test", os.Getpid()))
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", program, "./pkg/serval")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -62,7 +62,7 @@ const dialRounds = 300
 
 // routerDials dials through a router and directly, in turn, over loopback: what is
 // added is the router's own time. All nodes are in this process.
-func routerDials(ctx context.Context, _ *bench, _ string) (map[string]float64, error) {
+func (b plan) routerDials(ctx context.Context, _ string) (map[string]float64, error) {
 	if err := cluster.Share(); err != nil {
 		return nil, err
 	}

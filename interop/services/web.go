@@ -21,7 +21,7 @@ const (
 )
 
 // keptRequests asks for short answers on connections that are kept.
-func keptRequests(ctx context.Context, b *bench, system string) (map[string]float64, error) {
+func (b plan) keptRequests(ctx context.Context, system string) (map[string]float64, error) {
 	r, err := b.requests(ctx, system, traffic.Load{Keep: webClients})
 	if err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func keptRequests(ctx context.Context, b *bench, system string) (map[string]floa
 }
 
 // freshRequests asks for short answers, each on a connection of its own.
-func freshRequests(ctx context.Context, b *bench, system string) (map[string]float64, error) {
+func (b plan) freshRequests(ctx context.Context, system string) (map[string]float64, error) {
 	r, err := b.requests(ctx, system, traffic.Load{Fresh: webClients})
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func freshRequests(ctx context.Context, b *bench, system string) (map[string]flo
 	return b.figures("http-lb-fresh", &r.Dialled)
 }
 
-func (b *bench) figures(name string, r *traffic.Requests) (map[string]float64, error) {
+func (b plan) figures(name string, r *traffic.Requests) (map[string]float64, error) {
 	if r.Failed > 0 {
 		return nil, fmt.Errorf("%d of %d requests failed", r.Failed, r.Asked)
 	}
@@ -53,7 +53,7 @@ func (b *bench) figures(name string, r *traffic.Requests) (map[string]float64, e
 }
 
 // requests puts a load on a system with its replicas.
-func (b *bench) requests(ctx context.Context, system string, l traffic.Load) (*traffic.Result, error) {
+func (b plan) requests(ctx context.Context, system string, l traffic.Load) (*traffic.Result, error) {
 	l.Warm, l.For = time.Second, b.web
 	if system == "serval" {
 		s, err := newSite(ctx, webServers)
