@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -48,18 +47,6 @@ func startLegacy(t *testing.T, c *nodetest.Cluster, args ...string) string {
 	return l.Address
 }
 
-// echoesBack checks that a connection leads to an echo of nodetest.
-func echoesBack(t *testing.T, conn net.Conn) {
-	t.Helper()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
-	io.WriteString(conn, "hello\n")
-	r := bufio.NewReader(conn)
-	r.ReadString('\n')
-	if line, err := r.ReadString('\n'); line != "hello\n" {
-		t.Errorf("%q came back, %v", line, err)
-	}
-}
-
 // TestForward: a port and a socket lead to a service, by TCP and UDP; the socket of a
 // program that was killed is no hindrance, another file is.
 func TestForward(t *testing.T) {
@@ -82,7 +69,7 @@ func TestForward(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		echoesBack(t, conn)
+		nodetest.CheckEcho(t, conn)
 		conn.Close()
 	}
 	conn, err := net.Dial("udp", strings.TrimPrefix(startLegacy(t, c, "forward", "udp:127.0.0.1:0", "packets.svc.serval"), "udp:"))
@@ -134,7 +121,7 @@ func TestProxies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echoesBack(t, conn)
+	nodetest.CheckEcho(t, conn)
 	conn.Close()
 
 	tr := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: startLegacy(t, c, "http-proxy", "127.0.0.1:0")})}

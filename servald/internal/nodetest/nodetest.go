@@ -3,6 +3,7 @@
 package nodetest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -81,6 +82,20 @@ func (c *Cluster) Echo(service string) *serval.Node {
 		io.Copy(conn, conn)
 	})
 	return n
+}
+
+// CheckEcho checks that a connection leads to an Echo.
+func CheckEcho(t testing.TB, conn net.Conn) {
+	t.Helper()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, "hello\n"); err != nil {
+		t.Error(err)
+	}
+	r := bufio.NewReader(conn)
+	r.ReadString('\n') // who it is
+	if line, err := r.ReadString('\n'); line != "hello\n" {
+		t.Errorf("%q came back, %v", line, err)
+	}
 }
 
 // Serve makes a node an instance of a service whose streams handle serves. It closes

@@ -52,20 +52,6 @@ func start(t *testing.T, c *nodetest.Cluster, s *Server) string {
 	return conntest.Serve(t, s.Serve)
 }
 
-// echoes checks that a connection leads to an echo.
-func echoes(t *testing.T, conn net.Conn) {
-	t.Helper()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	if _, err := io.WriteString(conn, "hello\n"); err != nil {
-		t.Error(err)
-	}
-	r := bufio.NewReader(conn)
-	r.ReadString('\n') // who it is
-	if line, err := r.ReadString('\n'); line != "hello\n" {
-		t.Errorf("%q came back, %v", line, err)
-	}
-}
-
 // TestConnect: an independent client reaches a service by its name and addresses.
 func TestConnect(t *testing.T) {
 	c := nodetest.New(t)
@@ -81,7 +67,7 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%s: %v", to, err)
 			continue
 		}
-		echoes(t, conn)
+		nodetest.CheckEcho(t, conn)
 		conn.Close()
 	}
 }
@@ -174,7 +160,7 @@ func TestPassword(t *testing.T) {
 			t.Errorf("%+v: %v", tc.auth, err)
 		}
 		if err == nil {
-			echoes(t, conn)
+			nodetest.CheckEcho(t, conn)
 			conn.Close()
 		}
 	}
@@ -295,7 +281,7 @@ func TestForeign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	echoes(t, conn)
+	nodetest.CheckEcho(t, conn)
 	conn.Close()
 	echo, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -372,7 +358,7 @@ func TestSlowReader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		echoes(t, conn)
+		nodetest.CheckEcho(t, conn)
 		conn.Close()
 	}
 	if n := <-sent; n > bound {
