@@ -21,6 +21,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/proxy"
+	"golang.org/x/sys/unix"
 
 	"github.com/serval-net/serval/servald/internal/component"
 	"github.com/serval-net/serval/servald/internal/config"
@@ -30,11 +31,12 @@ import (
 
 const hostVariable = "SECTIONS_TEST_HOST" // set in the process that has a network of its own
 
-// inHost runs the test again in a network of its own, where it may do as it likes; in
-// there it returns true.
+// inHost runs the test again in a network of its own, with mounts that nobody else sees,
+// where it may do as it likes; in there it returns true.
 func inHost(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(hostVariable) != "" {
+		must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 		return true
 	}
 	if os.Geteuid() != 0 {
@@ -83,6 +85,11 @@ func newRunner(t *testing.T, c *nodetest.Cluster) *Runner {
 	return r
 }
 
+// ownDNS asks the DNS server of the sections.
+var ownDNS = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:53")
+}}
+
 // TestHost: programs of a host reach what another exposes by name and address, TCP and
 // UDP, through the TUN, a local port and SOCKS5.
 func TestHost(t *testing.T) {
@@ -120,12 +127,9 @@ name = "svc:echo"
 			t.Errorf("%+v", s)
 		}
 	}
-	ask := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:53")
-	}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	addrs, err := ask.LookupNetIP(ctx, "ip", "echo.svc.serval")
+	addrs, err := ownDNS.LookupNetIP(ctx, "ip", "echo.svc.serval")
 	if err != nil || len(addrs) != 2 {
 		t.Fatalf("found %v, %v", addrs, err)
 	}

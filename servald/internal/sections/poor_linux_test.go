@@ -1,7 +1,6 @@
 package sections
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -31,10 +30,7 @@ func TestNoIPv6(t *testing.T) {
 	r := newRunner(t, cluster)
 	_, err := r.Apply(parse(t, "[dns]\n[tun]\n[socks5]\n"))
 	must(t, err)
-	ask := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:53")
-	}}
-	addrs, err := ask.LookupNetIP(t.Context(), "ip", "echo.svc.serval")
+	addrs, err := ownDNS.LookupNetIP(t.Context(), "ip", "echo.svc.serval")
 	if err != nil || len(addrs) != 1 || !addrs[0].Unmap().Is4() {
 		t.Fatalf("found %v, %v", addrs, err)
 	}
@@ -49,7 +45,6 @@ func TestNoTUN(t *testing.T) {
 		return
 	}
 	up(t)
-	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(t, unix.Mount("tmpfs", "/dev/net", "tmpfs", 0, ""))
 	r := newRunner(t, nodetest.New(t))
 	_, err := r.Apply(parse(t, "[dns]\n[tun]\n[socks5]\n"))
@@ -73,7 +68,6 @@ func TestFullDisk(t *testing.T) {
 		return
 	}
 	up(t)
-	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	must(t, unix.Mount("tmpfs", "/mnt", "tmpfs", 0, "size=64k"))
 	full, err := os.Create("/mnt/filler")
 	must(t, err)
@@ -95,10 +89,7 @@ func TestFullDisk(t *testing.T) {
 	defer stop()
 	_, err = r.Apply(parse(t, "[dns]\n[tun]\n"))
 	must(t, err)
-	ask := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:53")
-	}}
-	addrs, err := ask.LookupNetIP(t.Context(), "ip4", "echo.svc.serval")
+	addrs, err := ownDNS.LookupNetIP(t.Context(), "ip4", "echo.svc.serval")
 	if err != nil || len(addrs) != 1 {
 		t.Fatalf("found %v, %v", addrs, err)
 	}
