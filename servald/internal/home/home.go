@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/serval-net/serval/pkg/identity"
+	"github.com/serval-net/serval/servald/internal/wholefile"
 )
 
 // Variable is the environment variable that names the directory.
@@ -83,7 +84,7 @@ func (h Home) Join(id *identity.Identity, token *identity.Token, replace bool) e
 	if err := h.store.SaveIdentity(id); err != nil {
 		return err
 	}
-	return write(h.TokenFile(), token.String()+"\n")
+	return wholefile.Replace(h.TokenFile(), []byte(token.String()+"\n"))
 }
 
 // Init stores the root of a new cluster and its first node. It replaces nothing.
@@ -128,32 +129,7 @@ func (h Home) Token() (*identity.Token, error) {
 // host finds them again after a restart, even the one that the others joined at.
 func (h Home) SavePeers(addrs []string) error {
 	text := strings.Join(addrs[:min(len(addrs), maxPeers)], "\n") + "\n"
-	path := filepath.Join(h.dir, peersFile)
-	return write(path, text)
-}
-
-// write replaces a file, or leaves it as it is if that fails: on a full disk, for
-// example. It follows no symbolic link, and leaves nothing else behind.
-func write(path, text string) error {
-	fresh := path + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	// A new file, so that no mode of an old one opens it to others.
-	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = f.WriteString(text); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(fresh, path)
-	}
-	if err != nil {
-		os.Remove(fresh)
-	}
-	return err
+	return wholefile.Replace(filepath.Join(h.dir, peersFile), []byte(text))
 }
 
 // Peers returns what SavePeers has stored; nothing if that cannot be read.

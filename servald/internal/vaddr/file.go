@@ -2,7 +2,6 @@ package vaddr
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/serval-net/serval/pkg/sal"
+	"github.com/serval-net/serval/servald/internal/wholefile"
 )
 
 // The file is text: a header, and a line for each IPv4 address such as
@@ -103,7 +103,7 @@ func (f *file) load(restore func(line string) error) error {
 		kept := f.path + ".bad"
 		f.log.Warn("the file of virtual addresses has lines that make no sense; they are left out", "file", f.path, "first", bad, "kept", kept)
 		f.broken = true
-		return replace(kept, b)
+		return wholefile.Replace(kept, b)
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (p *Pool) rewrite() error {
 		}
 	}
 	f := p.file
-	if err := replace(f.path, b.Bytes()); err != nil {
+	if err := wholefile.Replace(f.path, b.Bytes()); err != nil {
 		p.failed(err)
 		return err
 	}
@@ -234,26 +234,4 @@ func (p *Pool) rewrite() error {
 	fresh.lines = lines
 	p.file = fresh
 	return nil
-}
-
-// replace puts a file in the place of another in one step. What it leaves behind if
-// it is killed, the next call removes.
-func replace(path string, b []byte) error {
-	fresh := path + ".new"
-	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(fresh, path)
-	}
-	if err != nil {
-		os.Remove(fresh) // it may be what fills the disk
-	}
-	return err
 }
