@@ -80,7 +80,7 @@ func (s *site) iperf(ctx context.Context, way stage.Way, d time.Duration) (float
 		return 0, err
 	}
 	// The start, in which rates still rise, is left out on all systems.
-	out, err := s.client(ctx, way, "iperf3", "-c", host, "-p", port, "-t", fmt.Sprintf("%.0f", d.Seconds()), "-O", "1", "-J")
+	out, err := s.RunBy(ctx, way, nil, "iperf3", "-c", host, "-p", port, "-t", fmt.Sprintf("%.0f", d.Seconds()), "-O", "1", "-J")
 	if err != nil {
 		return 0, err
 	}
@@ -99,19 +99,6 @@ func (s *site) iperf(ctx context.Context, way stage.Way, d time.Duration) (float
 		return 0, fmt.Errorf("iperf3 carried nothing: %s", r.Error)
 	}
 	return r.End.SumReceived.BitsPerSecond / 1e6, nil
-}
-
-// client runs a program on the client's host, by the way.
-func (s *site) client(ctx context.Context, way stage.Way, args ...string) (string, error) {
-	path, err := program(args[0])
-	if err != nil {
-		return "", err
-	}
-	args = append([]string{path}, args[1:]...)
-	if way == stage.Exec {
-		args = append([]string{s.Fleet.Servald, "exec", "--"}, args...)
-	}
-	return stage.Run(ctx, s.Client, nil, args...)
 }
 
 // perf returns what servald perf gets, in Mbit/s.

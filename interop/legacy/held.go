@@ -181,7 +181,7 @@ func (p plan) besideGreedy(ctx context.Context, system string) (map[string]float
 	}
 	defer h.Close()
 	if system == native {
-		h.at = h.direct
+		h.at = h.server
 	}
 	if _, err := h.part(ctx, "^greedy", "greedy", h.at, fmt.Sprint(greedy)); err != nil {
 		return nil, err

@@ -10,13 +10,14 @@ import (
 	"path/filepath"
 
 	"github.com/serval-net/serval/interop/internal/fleet"
+	"github.com/serval-net/serval/interop/legacy/stage"
 )
 
 // pair puts two HAProxies between the client and the server, one on each host, as the
 // two servalds are: it shows what passing on alone costs, without encryption and the
 // rest. It returns the address for the client.
 func (s *site) pair(ctx context.Context) (host, port string, err error) {
-	path, err := program("haproxy")
+	path, err := stage.Find("haproxy")
 	if err != nil {
 		return "", "", err
 	}
@@ -34,7 +35,7 @@ func (s *site) pair(ctx context.Context) (host, port string, err error) {
 		if err != nil {
 			return "", "", err
 		}
-		if err := s.listens(ctx, p.host, p.from); err != nil {
+		if err := listens(ctx, p.host, p.from); err != nil {
 			return "", "", fmt.Errorf("%w:\n%s", err, proxy.Tail())
 		}
 	}

@@ -69,7 +69,7 @@ func (s *site) trips(ctx context.Context, way stage.Way, d time.Duration) (t tra
 }
 
 func (s *site) tripsAt(ctx context.Context, way stage.Way, addr string, d time.Duration) (t traffic.Times, err error) {
-	out, err := s.client(ctx, way, self("trips", addr, d.String())...)
+	out, err := s.RunBy(ctx, way, nil, self("trips", addr, d.String())...)
 	if err != nil {
 		return t, err
 	}
@@ -86,7 +86,7 @@ func (p plan) redis(ctx context.Context, system string) (map[string]float64, err
 	}
 	defer s.Close()
 	return s.both(ctx, system, "redis-rps", "redis-tun-rps", func(way stage.Way, host, port string) (float64, error) {
-		out, err := s.client(ctx, way, "redis-benchmark", "-h", host, "-p", port, "-t", "set,get", "-n", fmt.Sprint(p.requests), "-c", "50", "-P", "16", "--csv")
+		out, err := s.RunBy(ctx, way, nil, "redis-benchmark", "-h", host, "-p", port, "-t", "set,get", "-n", fmt.Sprint(p.requests), "-c", "50", "-P", "16", "--csv")
 		if err != nil {
 			return 0, err
 		}
@@ -184,7 +184,7 @@ func (p plan) wrk(ctx context.Context, system string) (map[string]float64, error
 	}
 	defer s.Close()
 	return s.both(ctx, system, "wrk-rps", "wrk-tun-rps", func(way stage.Way, host, port string) (float64, error) {
-		out, err := s.client(ctx, way, "wrk", "-t1", "-c50", fmt.Sprintf("-d%.0fs", p.web.Seconds()), "http://"+host+":"+port+"/")
+		out, err := s.RunBy(ctx, way, nil, "wrk", "-t1", "-c50", fmt.Sprintf("-d%.0fs", p.web.Seconds()), "http://"+host+":"+port+"/")
 		if err != nil {
 			return 0, err
 		}

@@ -6,10 +6,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/serval-net/serval/interop/internal/fleet"
@@ -19,8 +18,7 @@ import (
 // site is a stage with one legacy server, and the ways to it.
 type site struct {
 	*stage.Stage
-	server string // address where the legacy server listens, for those beside it
-	direct string // address of it as the client's host knows it
+	server string // address where the legacy server listens
 }
 
 // newSite starts a legacy server, whose command is made from the address where it is
@@ -31,7 +29,7 @@ func newSite(ctx context.Context, build func(context.Context) (*stage.Stage, err
 		return nil, err
 	}
 	host := s.Server.Addr
-	st := &site{Stage: s, server: host + ":" + benchPort, direct: host + ":" + benchPort}
+	st := &site{Stage: s, server: host + ":" + benchPort}
 	if err := st.start(ctx, command(host, benchPort)); err != nil {
 		s.Close()
 		return nil, err
@@ -46,7 +44,7 @@ const (
 )
 
 func (s *site) start(ctx context.Context, command []string) error {
-	path, err := program(command[0])
+	path, err := stage.Find(command[0])
 	if err != nil {
 		return err
 	}
@@ -54,7 +52,7 @@ func (s *site) start(ctx context.Context, command []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.listens(ctx, s.Server, s.server); err != nil {
+	if err := listens(ctx, s.Server, s.server); err != nil {
 		return fmt.Errorf("%w:\n%s", err, server.Tail())
 	}
 	return nil
@@ -62,33 +60,12 @@ func (s *site) start(ctx context.Context, command []string) error {
 
 // listens waits until somebody listens at the port of an address. Something else than
 // a connection tells: some servers serve one client only.
-func (s *site) listens(ctx context.Context, h *fleet.Host, addr string) error {
-	_, port, _ := strings.Cut(addr, ":")
-	probe := fmt.Sprintf("for i in $(seq 200); do grep -qi ':%04X 00000000:0000 0A' /proc/net/tcp && exit 0; sleep 0.05; done; exit 1", mustPort(port))
+func listens(ctx context.Context, h *fleet.Host, addr string) error {
+	probe := fmt.Sprintf("for i in $(seq 200); do grep -qi ':%04X 00000000:0000 0A' /proc/net/tcp && exit 0; sleep 0.05; done; exit 1", netip.MustParseAddrPort(addr).Port())
 	if _, err := stage.Run(ctx, h, nil, "/bin/sh", "-c", probe); err != nil {
 		return fmt.Errorf("nobody listens at %s: %w", addr, err)
 	}
 	return nil
-}
-
-func mustPort(s string) int {
-	n, err := strconv.Atoi(s)
-	if err != nil {
-		panic(err)
-	}
-	return n
-}
-
-// program finds a program that may be where systems keep their servers.
-func program(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if _, e := os.Stat("/usr/sbin/" + name); e == nil {
-			return "/usr/sbin/" + name, nil
-		}
-		err = fmt.Errorf("%s is not installed: run interop/setup.sh programs", name)
-	}
-	return path, err
 }
 
 // offer starts servald serve for the server, and returns its process.
@@ -99,7 +76,7 @@ func (s *site) offer(ctx context.Context, args ...string) (*fleet.Process, error
 // at is host and port where the client's host finds the server: by forward, by the
 // TUN, by exec, or without Serval if the way is empty.
 func (s *site) at(ctx context.Context, way stage.Way) (host, port string, err error) {
-	at := s.direct
+	at := s.server
 	switch way {
 	case stage.TUN:
 		return benchHost, benchPort, s.Enable(ctx, way)

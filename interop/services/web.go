@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -140,14 +139,7 @@ func throughProxy(ctx context.Context, system string, l traffic.Load) (*traffic.
 // proxy writes a load balancer's configuration, tuned as for production: it keeps
 // its connections to the servers. It returns the command.
 func proxy(system, dir, at string, servers []string) ([]string, error) {
-	program, err := exec.LookPath(system)
-	if err != nil {
-		for _, p := range []string{"/usr/sbin/" + system} {
-			if _, e := os.Stat(p); e == nil {
-				program, err = p, nil
-			}
-		}
-	}
+	program, err := fleet.Find(system)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not installed: run interop/setup.sh services, or leave it out with -systems", system)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -18,6 +19,21 @@ import (
 // patience is how long a program may take to print what is expected, or to end
 // when asked to.
 const patience = 15 * time.Second
+
+// Find is exec.LookPath that knows where systems keep their servers.
+func Find(program string) (string, error) {
+	path, err := exec.LookPath(program)
+	if err == nil {
+		return path, nil
+	}
+	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
+	for _, d := range append(dirs, "/usr/sbin", "/sbin", "/usr/lib/git-core") {
+		if i, e := os.Stat(d + "/" + program); e == nil && i.Mode()&0o111 != 0 {
+			return d + "/" + program, nil
+		}
+	}
+	return "", err
+}
 
 // Process is a running program. What it prints is kept, up to a limit.
 type Process struct {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -53,26 +52,11 @@ func All() []*Program {
 // lacks.
 func (p *Program) Missing() (missing []string) {
 	for _, n := range append(slices.Clone(p.Needs), servers()[p.service].needs...) {
-		if _, err := find(n); err != nil && !slices.Contains(missing, n) {
+		if _, err := stage.Find(n); err != nil && !slices.Contains(missing, n) {
 			missing = append(missing, n)
 		}
 	}
 	return missing
-}
-
-// find is exec.LookPath that knows where systems keep their servers.
-func find(program string) (string, error) {
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path, nil
-	}
-	dirs, _ := expand("/usr/lib/postgresql/*/bin")
-	for _, d := range append(dirs, "/usr/sbin", "/sbin", "/usr/lib/git-core") {
-		if i, e := os.Stat(d + "/" + program); e == nil && i.Mode()&0o111 != 0 {
-			return d + "/" + program, nil
-		}
-	}
-	return "", err
 }
 
 // call is one run of a program by one way.
@@ -99,15 +83,7 @@ func (c *call) run(ctx context.Context, args ...string) (string, error) {
 
 // runWith is run with more in the environment.
 func (c *call) runWith(ctx context.Context, env []string, args ...string) (string, error) {
-	program, err := find(args[0])
-	if err != nil {
-		return "", err
-	}
-	args = append([]string{program}, args[1:]...)
-	if c.way == stage.Exec {
-		args = append([]string{c.stage.Fleet.Servald, "exec", "--"}, args...)
-	}
-	return stage.Run(ctx, c.stage.Client, append([]string{"HOME=" + c.dir, "LC_ALL=C.UTF-8"}, env...), args...)
+	return c.stage.RunBy(ctx, c.way, append([]string{"HOME=" + c.dir, "LC_ALL=C.UTF-8"}, env...), args...)
 }
 
 // expect is run for a program that must print all of these.

@@ -43,7 +43,7 @@ func startMemcached(ctx context.Context, i *instance) error {
 
 // asUser is a command for a program that does not run as root.
 func asUser(user string, args ...string) ([]string, error) {
-	path, err := find(args[0])
+	path, err := stage.Find(args[0])
 	if err != nil {
 		return nil, err
 	}

@@ -79,6 +79,3 @@ func text(size int, seed uint64) string {
 	}
 	return b.String()
 }
-
-// expand is filepath.Glob.
-func expand(pattern string) ([]string, error) { return filepath.Glob(pattern) }

@@ -54,7 +54,7 @@ func (i *instance) at() string { return netip.AddrPortFrom(i.addr, i.port).Strin
 
 // program starts a program of the instance.
 func (i *instance) program(args ...string) (*fleet.Process, error) {
-	path, err := find(args[0])
+	path, err := stage.Find(args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (i *instance) program(args ...string) (*fleet.Process, error) {
 
 // run runs a program on the server's host to its end.
 func (i *instance) run(ctx context.Context, args ...string) (string, error) {
-	path, err := find(args[0])
+	path, err := stage.Find(args[0])
 	if err != nil {
 		return "", err
 	}

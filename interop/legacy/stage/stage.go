@@ -185,6 +185,28 @@ func (s *Stage) Cut(ctx context.Context, watch time.Duration) error {
 	return nil
 }
 
+// Find finds a program of those that interop/setup.sh installs.
+func Find(program string) (string, error) {
+	path, err := fleet.Find(program)
+	if err != nil {
+		return "", fmt.Errorf("%s is not installed: run interop/setup.sh programs", program)
+	}
+	return path, nil
+}
+
+// RunBy finds and runs a program on the client's host like Run, by a way.
+func (s *Stage) RunBy(ctx context.Context, way Way, env []string, args ...string) (string, error) {
+	path, err := Find(args[0])
+	if err != nil {
+		return "", err
+	}
+	args = append([]string{path}, args[1:]...)
+	if way == Exec {
+		args = append([]string{s.Fleet.Servald, "exec", "--"}, args...)
+	}
+	return Run(ctx, s.Client, env, args...)
+}
+
 // Run runs a program on a host to its end, or to that of the context, which is an
 // error, and returns what it printed.
 func Run(ctx context.Context, h *fleet.Host, env []string, args ...string) (string, error) {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"time"
 
 	"github.com/serval-net/serval/interop/internal/command"
@@ -76,7 +75,7 @@ func (s *stage) at(ctx context.Context, t time.Duration, label string, do func()
 
 // installed returns where a program is that the demonstration needs.
 func installed(program string) (string, error) {
-	path, err := exec.LookPath(program)
+	path, err := fleet.Find(program)
 	if err != nil {
 		return "", fmt.Errorf("%s is not installed: run interop/setup.sh services", program)
 	}
