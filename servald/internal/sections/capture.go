@@ -12,7 +12,6 @@ import (
 	"github.com/serval-net/serval/servald/internal/outbound"
 	"github.com/serval-net/serval/servald/internal/tun"
 	"github.com/serval-net/serval/servald/internal/vaddr"
-	"github.com/serval-net/serval/servald/internal/virtual"
 )
 
 // capture takes connections off the traffic of this host or its clients.
@@ -20,15 +19,11 @@ func (r *Runner) capture(ctx context.Context, s config.Capture) (component.Runni
 	var h tun.Handler = named{r.out, s.Name.String()}
 	to := s.To
 	if s.Name.IsZero() {
-		pool, err := r.pool.get(r.env.Services)
+		pool, all, err := r.virtual("capture")
 		if err != nil {
 			return component.Running{}, err
 		}
-		server, err := r.names.get(r)
-		if err != nil {
-			return component.Running{}, err
-		}
-		h = &virtual.Handler{Names: pool, Services: r.out, DNS: server, Client: outbound.Client{Via: "capture"}}
+		h = all
 		if len(to) == 0 {
 			to = []netip.Prefix{pool.Prefix4(), vaddr.Prefix6}
 		}

@@ -16,11 +16,7 @@ import (
 
 // tun makes the interface that leads to virtual addresses.
 func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, error) {
-	pool, err := r.pool.get(r.env.Services)
-	if err != nil {
-		return component.Running{}, err
-	}
-	server, err := r.names.get(r)
+	pool, h, err := r.virtual("tun")
 	if err != nil {
 		return component.Running{}, err
 	}
@@ -29,7 +25,6 @@ func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, erro
 	if err != nil {
 		return component.Running{}, err
 	}
-	h := &virtual.Handler{Names: pool, Services: r.out, DNS: server, Client: outbound.Client{Via: "tun"}}
 	// Connections need the device: it goes when the last has ended, or with ctx.
 	stack, err := tun.New(dev, h, tun.Config{MaxStreams: s.Max, End: ctx, Log: r.env.Log})
 	if err != nil {
@@ -42,6 +37,19 @@ func (r *Runner) tun(ctx context.Context, s config.TUN) (component.Running, erro
 		return fmt.Sprintf("%d open, %d of %d IPv4 addresses given", stack.Active(), given, all)
 	}
 	return c, nil
+}
+
+// virtual leads what is sent to virtual addresses to services, and returns those addresses.
+func (r *Runner) virtual(via string) (*vaddr.Pool, *virtual.Handler, error) {
+	pool, err := r.pool.get(r.env.Services)
+	if err != nil {
+		return nil, nil, err
+	}
+	server, err := r.names.get(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pool, &virtual.Handler{Names: pool, Services: r.out, DNS: server, Client: outbound.Client{Via: via}}, nil
 }
 
 // hasIPv6 reports whether programs of this host can use IPv6 at all.
