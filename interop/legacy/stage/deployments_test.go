@@ -21,14 +21,8 @@ func TestRemoteServerProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	echo(t, legacy.Host, legacy.Addr.String()+":7")
-	if _, err := s.Offer(ctx, "svc:echo", legacy.Addr.String()+":7"); err != nil {
-		t.Fatal(err)
-	}
-	at, err := s.Forwards(ctx, true, false, "svc:echo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	says(t, s.Client, at, 3)
+	offer(t, ctx, s, legacy.Addr.String()+":7")
+	says(t, s.Client, forwards(t, ctx, s), 3)
 }
 
 // TestRemoteClientProxy: a client of which only the name server and the route are set,
@@ -48,10 +42,7 @@ func TestRemoteClientProxy(t *testing.T) {
 	if _, err := stage.Run(ctx, legacy.Host, nil, "/bin/sh", "-c", "echo nameserver "+legacy.Via.String()+" > /etc/resolv.conf"); err != nil {
 		t.Fatal(err)
 	}
-	echo(t, s.Server, "127.0.0.1:7")
-	if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
-		t.Fatal(err)
-	}
+	offered(t, ctx, s)
 	says(t, legacy.Host, "echo.svc.serval:7", 3)
 	if _, err := stage.Run(ctx, legacy.Host, nil, "/bin/bash", "-c", "exec 3<>/dev/tcp/nobody.svc.serval/7"); err == nil {
 		t.Error("a service that nobody offers answered")

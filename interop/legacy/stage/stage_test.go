@@ -66,6 +66,34 @@ while True: threading.Thread(target=serve, args=ln.accept()[:1]).start()
 	return p
 }
 
+// offered starts an echo on the server's host and offers it as svc:echo, and returns
+// both processes.
+func offered(t *testing.T, ctx context.Context, s *stage.Stage) (server, instance *fleet.Process) {
+	t.Helper()
+	server = echo(t, s.Server, "127.0.0.1:7")
+	return server, offer(t, ctx, s, "127.0.0.1:7")
+}
+
+// offer offers a server as svc:echo.
+func offer(t *testing.T, ctx context.Context, s *stage.Stage, to string) *fleet.Process {
+	t.Helper()
+	p, err := s.Offer(ctx, "svc:echo", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// forwards leads a port of the client's host there, and returns its address.
+func forwards(t *testing.T, ctx context.Context, s *stage.Stage) string {
+	t.Helper()
+	at, err := s.Forwards(ctx, true, false, "svc:echo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
 // talk exchanges so many lines with an echo over one connection, ten in a second, and
 // tells how that ended.
 func talk(h *fleet.Host, at string, lines int) <-chan error {
@@ -85,6 +113,19 @@ func talk(h *fleet.Host, at string, lines int) <-chan error {
 	return done
 }
 
+// breaks checks that a connection ends with an error, and soon.
+func breaks(t *testing.T, talk <-chan error) {
+	t.Helper()
+	select {
+	case err := <-talk:
+		if err == nil {
+			t.Error("the connection outlived its end")
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the client still waits")
+	}
+}
+
 // says checks that there is an echo.
 func says(t *testing.T, h *fleet.Host, at string, lines int) {
 	t.Helper()
@@ -96,16 +137,11 @@ func says(t *testing.T, h *fleet.Host, at string, lines int) {
 // TestConnectionsSurviveCuts: with both paths cut in turn, nobody at the ends notices.
 func TestConnectionsSurviveCuts(t *testing.T) {
 	s, ctx := open(t)
-	echo(t, s.Server, "127.0.0.1:7")
-	if _, err := s.Offer(ctx, "svc:echo", "127.0.0.1:7"); err != nil {
+	server, _ := offered(t, ctx, s)
+	done := talk(s.Client, forwards(t, ctx, s), 40)
+	if _, err := server.Expect(ctx, "^opened"); err != nil {
 		t.Fatal(err)
 	}
-	at, err := s.Forwards(ctx, true, false, "svc:echo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := talk(s.Client, at, 40)
-	time.Sleep(500 * time.Millisecond)
 	if err := s.Cut(ctx, 700*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
