@@ -51,7 +51,7 @@ func All() []*Program {
 // Missing names the commands, of the program and of its server, that this machine
 // lacks.
 func (p *Program) Missing() (missing []string) {
-	for _, n := range append(slices.Clone(p.Needs), servers()[p.service].needs...) {
+	for _, n := range append(slices.Clone(p.Needs), servers[p.service].needs...) {
 		if _, err := stage.Find(n); err != nil && !slices.Contains(missing, n) {
 			missing = append(missing, n)
 		}

@@ -49,10 +49,10 @@ func TestProgramsAreWhole(t *testing.T) {
 			t.Errorf("two programs are %q", p.Name)
 		}
 		names[p.Name] = true
-		if servers()[p.service] == nil || p.works == nil || len(p.Ways) == 0 {
+		if servers[p.service] == nil || p.works == nil || len(p.Ways) == 0 {
 			t.Errorf("%s lacks something", p.Name)
 		}
-		if servers()[p.service] != nil && servers()[p.service].udp && slices.Contains(p.Ways, stage.Socks) {
+		if servers[p.service] != nil && servers[p.service].udp && slices.Contains(p.Ways, stage.Socks) {
 			t.Errorf("%s: which proxy carries its datagrams?", p.Name)
 		}
 	}
@@ -97,14 +97,13 @@ func TestLasting(t *testing.T) {
 }
 
 func TestBatches(t *testing.T) {
-	h := &House{servers: servers()}
 	all := All()
 	seen := 0
-	for _, b := range h.batches(all) {
+	for _, b := range batches(all) {
 		single := 0
 		for _, p := range b {
 			seen++
-			if servers()[p.service].single {
+			if servers[p.service].single {
 				single++
 			}
 		}

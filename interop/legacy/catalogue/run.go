@@ -23,10 +23,7 @@ import (
 type House struct {
 	Stage *stage.Stage
 
-	seed    *seed
-	servers map[string]*server
-
-	mu        sync.Mutex
+	seed      *seed
 	instances map[string][]*instance // of the services that were opened
 	runs      int
 }
@@ -41,7 +38,7 @@ func Open(s *stage.Stage, lasts time.Duration) (*House, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &House{Stage: s, seed: sd, servers: servers(), instances: map[string][]*instance{}}, nil
+	return &House{Stage: s, seed: sd, instances: map[string][]*instance{}}, nil
 }
 
 // Serve starts the instances of a service, if they do not run yet.
@@ -49,7 +46,7 @@ func (h *House) Serve(ctx context.Context, service string) error {
 	if h.instances[service] != nil {
 		return nil
 	}
-	sv := h.servers[service]
+	sv := servers[service]
 	var all []*instance
 	for n := range sv.instances {
 		i := &instance{
@@ -80,14 +77,12 @@ func (h *House) Serve(ctx context.Context, service string) error {
 
 // prepare makes a call of a program by a way.
 func (h *House) prepare(ctx context.Context, p *Program, way stage.Way) (*call, error) {
-	h.mu.Lock()
 	h.runs++
 	dir := filepath.Join(h.Stage.Dir(), fmt.Sprint("run", h.runs))
-	h.mu.Unlock()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	sv := h.servers[p.service]
+	sv := servers[p.service]
 	c := &call{way: way, stage: h.Stage, dir: dir, seed: h.seed}
 	if way == stage.Forward {
 		at, err := h.Stage.Forwards(ctx, sv.tcp || !sv.udp, sv.udp, p.service)
@@ -166,7 +161,7 @@ type Spread []map[string]int
 // Spreads runs a program some times, each as a client of its own, and returns what
 // the instances had to do for each run; nil where they do not count.
 func (h *House) Spreads(ctx context.Context, p *Program, way stage.Way, runs int) (Spread, error) {
-	sv := h.servers[p.service]
+	sv := servers[p.service]
 	if sv.handled == nil {
 		return nil, nil
 	}

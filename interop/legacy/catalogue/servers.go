@@ -120,21 +120,19 @@ func (i *instance) lines(file, text string) (int, error) {
 }
 
 // servers lists them by their services.
-func servers() map[string]*server {
-	return map[string]*server{
-		"svc:web":      {port: 80, instances: 3, needs: []string{"nginx"}, start: startWeb, handled: webHandled},
-		"svc:h2":       {port: 443, instances: 3, needs: []string{"nginx", "openssl"}, start: startSecureWeb, handled: webHandled},
-		"svc:chat":     {port: 8765, instances: 2, needs: []string{"/usr/bin/python3"}, start: startChat},
-		"svc:greeter":  {port: 50051, instances: 2, needs: []string{"go"}, start: startGreeter},
-		"svc:shell":    {port: 22, instances: 2, needs: []string{"sshd", "ssh-keygen"}, start: startShell, handled: shellHandled},
-		"svc:git":      {port: 9418, instances: 2, needs: []string{"git-daemon"}, start: startGit},
-		"svc:redis":    {port: 6379, instances: 2, needs: []string{"redis-server", "redis-cli"}, start: startRedis, handled: redisHandled},
-		"svc:memcache": {port: 11211, instances: 2, needs: []string{"memcached"}, start: startMemcached},
-		"svc:db":       {port: 5432, instances: 2, needs: []string{"postgres", "initdb", "setpriv"}, start: startPostgres, handled: postgresHandled},
-		"svc:iperf":    {port: 5201, udp: true, tcp: true, instances: 2, single: true, needs: []string{"iperf3"}, start: startIperf},
-		"svc:ns":       {port: 53, udp: true, tcp: true, instances: 2, needs: []string{"dnsmasq"}, start: startNames},
-		"svc:tftp":     {port: 69, udp: true, instances: 2, needs: []string{"in.tftpd"}, start: startTFTP},
-		"svc:sip":      {port: 5060, udp: true, instances: 2, needs: []string{"sipp"}, start: startSIP("u1")},
-		"svc:sip-tcp":  {port: 5060, instances: 2, needs: []string{"sipp"}, start: startSIP("t1")},
-	}
+var servers = map[string]*server{
+	"svc:web":      {port: 80, instances: 3, needs: []string{"nginx"}, start: startWeb, handled: webHandled},
+	"svc:h2":       {port: 443, instances: 3, needs: []string{"nginx", "openssl"}, start: startSecureWeb, handled: webHandled},
+	"svc:chat":     {port: 8765, instances: 2, needs: []string{"/usr/bin/python3"}, start: startChat},
+	"svc:greeter":  {port: 50051, instances: 2, needs: []string{"go"}, start: startGreeter},
+	"svc:shell":    {port: 22, instances: 2, needs: []string{"sshd", "ssh-keygen"}, start: startShell, handled: shellHandled},
+	"svc:git":      {port: 9418, instances: 2, needs: []string{"git-daemon"}, start: startGit},
+	"svc:redis":    {port: 6379, instances: 2, needs: []string{"redis-server", "redis-cli"}, start: startRedis, handled: redisHandled},
+	"svc:memcache": {port: 11211, instances: 2, needs: []string{"memcached"}, start: startMemcached},
+	"svc:db":       {port: 5432, instances: 2, needs: []string{"postgres", "initdb", "setpriv"}, start: startPostgres, handled: postgresHandled},
+	"svc:iperf":    {port: 5201, udp: true, tcp: true, instances: 2, single: true, needs: []string{"iperf3"}, start: startIperf},
+	"svc:ns":       {port: 53, udp: true, tcp: true, instances: 2, needs: []string{"dnsmasq"}, start: startNames},
+	"svc:tftp":     {port: 69, udp: true, instances: 2, needs: []string{"in.tftpd"}, start: startTFTP},
+	"svc:sip":      {port: 5060, udp: true, instances: 2, needs: []string{"sipp"}, start: startSIP("u1")},
+	"svc:sip-tcp":  {port: 5060, instances: 2, needs: []string{"sipp"}, start: startSIP("t1")},
 }

@@ -118,7 +118,7 @@ func (h *House) row(ctx context.Context, p *Program, way stage.Way, spread int) 
 		return fail(err)
 	}
 	r.Works = true
-	if spread == 0 || h.servers[p.service].handled == nil {
+	if spread == 0 || servers[p.service].handled == nil {
 		return r
 	}
 	all, err := h.Spreads(ctx, p, way, spread)
@@ -148,10 +148,10 @@ const atOnce = 6
 
 // batches parts programs into those that run at once. A server that has room for one
 // client gets one.
-func (h *House) batches(programs []*Program) (all [][]*Program) {
+func batches(programs []*Program) (all [][]*Program) {
 	for _, p := range programs {
 		fits := slices.IndexFunc(all, func(b []*Program) bool {
-			return len(b) < atOnce && !(h.servers[p.service].single && slices.ContainsFunc(b, func(o *Program) bool { return o.service == p.service }))
+			return len(b) < atOnce && !(servers[p.service].single && slices.ContainsFunc(b, func(o *Program) bool { return o.service == p.service }))
 		})
 		if fits < 0 {
 			all, fits = append(all, nil), len(all)
@@ -163,7 +163,7 @@ func (h *House) batches(programs []*Program) (all [][]*Program) {
 
 // survive runs the programs that last, some at a time, and completes their rows.
 func (h *House) survive(ctx context.Context, rows []Outcome, programs []*Program, way stage.Way, o Options) {
-	for _, some := range h.batches(programs) {
+	for _, some := range batches(programs) {
 		errs := h.Survives(ctx, some, way, o.Watch)
 		for i, p := range some {
 			r := &rows[slices.IndexFunc(rows, func(r Outcome) bool { return r.Program == p.Name })]
