@@ -81,7 +81,7 @@ func dataPrograms() []*Program {
 		{
 			Name: "redis-cli", Needs: []string{"redis-cli"}, Ways: direct, Quick: true, service: "svc:redis",
 			works: func(ctx context.Context, c *call) error {
-				out, err := c.redis(ctx, "", "-r", "5", "incr", "works")
+				out, err := c.redis(ctx, "-r", "5", "incr", "works")
 				if err == nil && len(strings.Fields(out)) != 5 {
 					err = fmt.Errorf("want five answers:\n%s", out)
 				}
@@ -89,7 +89,7 @@ func dataPrograms() []*Program {
 			},
 			lasts: func(ctx context.Context, c *call, d time.Duration) error {
 				n := int(d / (50 * time.Millisecond))
-				out, err := c.redis(ctx, "", "-r", fmt.Sprint(n), "-i", "0.05", "incr", "lasts-"+filepath.Base(c.dir))
+				out, err := c.redis(ctx, "-r", fmt.Sprint(n), "-i", "0.05", "incr", "lasts-"+filepath.Base(c.dir))
 				if err == nil && !strings.HasSuffix(strings.TrimSpace(out), fmt.Sprint(n)) {
 					err = fmt.Errorf("it did not count to %d: ... %.200s", n, out[max(0, len(out)-200):])
 				}
@@ -109,11 +109,8 @@ func dataPrograms() []*Program {
 		{
 			Name: "redis-benchmark", Needs: []string{"redis-benchmark"}, Ways: direct, Quick: true, service: "svc:redis",
 			works: func(ctx context.Context, c *call) error {
-				out, err := c.run(ctx, "redis-benchmark", "-h", c.host, "-p", c.port, "-t", "set,get", "-n", "2000", "-c", "10", "-P", "16", "-q")
-				if err != nil {
-					return err
-				}
-				return prints(out, "SET: ", "GET: ", "requests per second")
+				return c.expect(ctx, []string{"SET: ", "GET: ", "requests per second"},
+					"redis-benchmark", "-h", c.host, "-p", c.port, "-t", "set,get", "-n", "2000", "-c", "10", "-P", "16", "-q")
 			},
 		},
 		{
@@ -156,7 +153,7 @@ func dataPrograms() []*Program {
 	}
 }
 
-func (c *call) redis(ctx context.Context, _ string, args ...string) (string, error) {
+func (c *call) redis(ctx context.Context, args ...string) (string, error) {
 	return c.run(ctx, append([]string{"redis-cli", "-h", c.host, "-p", c.port}, args...)...)
 }
 

@@ -111,11 +111,11 @@ func (c *call) iperf(ctx context.Context, args []string) error {
 	var r struct {
 		Error string
 		End   struct {
-			Received, Sum struct{ Bytes float64 }
+			Received struct{ Bytes float64 } `json:"sum_received"`
+			Sum      struct{ Bytes float64 }
 		}
 	}
-	out = strings.ReplaceAll(out, `"sum_received"`, `"received"`)
-	if err := json.Unmarshal([]byte(out[strings.IndexByte(out, '{')+0:]), &r); err != nil {
+	if err := json.Unmarshal([]byte(out[max(strings.IndexByte(out, '{'), 0):]), &r); err != nil {
 		return fmt.Errorf("iperf3: %w:\n%.300s", err, out)
 	}
 	if r.Error != "" || r.End.Received.Bytes+r.End.Sum.Bytes == 0 {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/serval-net/serval/interop/legacy/stage"
@@ -60,9 +59,19 @@ func (c *call) sshOptions() []string {
 	return options
 }
 
-func (c *call) ssh(ctx context.Context, command string) (string, error) {
+// ssh is the command that runs one at the server.
+func (c *call) ssh(command string) []string {
 	args := append([]string{"ssh"}, c.sshOptions()...)
-	return c.run(ctx, append(args, "-p", c.port, "root@"+c.host, command)...)
+	return append(args, "-p", c.port, "root@"+c.host, command)
+}
+
+// shell is what programs run that start ssh themselves.
+func (c *call) shell(more ...string) string {
+	s := "ssh"
+	for _, o := range append(c.sshOptions(), more...) {
+		s += " '" + o + "'"
+	}
+	return s
 }
 
 // ticks is a command that prints numbers for so long.
@@ -78,66 +87,48 @@ func (c *call) original() string { return filepath.Join(c.seed.dir, "www", "big"
 func slowKbits(d time.Duration) int { return int(bigSize * 8 / 1000 / d.Seconds()) }
 
 func shellPrograms() []*Program {
-	copies := func(name, need string, quick bool, do func(c *call, limit int) []string) *Program {
+	copies := func(name, need string, command func(c *call, limit int) []string) *Program {
+		run := func(ctx context.Context, c *call, limit int) error {
+			args := append(command(c, limit), "root@"+c.host+":"+c.original(), c.file("got"))
+			if _, err := c.run(ctx, args...); err != nil {
+				return err
+			}
+			return c.same("got", c.seed.big)
+		}
 		return &Program{
-			Name: name, Needs: []string{need, "ssh", "nc"}, Ways: stage.Ways, Quick: quick, service: "svc:shell",
-			works: func(ctx context.Context, c *call) error {
-				if _, err := c.run(ctx, do(c, 0)...); err != nil {
-					return err
-				}
-				return c.same("got", c.seed.big)
-			},
-			lasts: func(ctx context.Context, c *call, d time.Duration) error {
-				if _, err := c.run(ctx, do(c, slowKbits(d))...); err != nil {
-					return err
-				}
-				return c.same("got", c.seed.big)
-			},
+			Name: name, Needs: []string{need, "ssh", "nc"}, Ways: stage.Ways, service: "svc:shell",
+			works: func(ctx context.Context, c *call) error { return run(ctx, c, 0) },
+			lasts: func(ctx context.Context, c *call, d time.Duration) error { return run(ctx, c, slowKbits(d)) },
 		}
 	}
-	limited := func(limit int) []string {
-		if limit == 0 {
-			return nil
-		}
-		return []string{"-l", fmt.Sprint(limit)}
+	ofSSH := func(name string) *Program {
+		return copies(name, name, func(c *call, limit int) []string {
+			args := []string{name, "-q", "-P", c.port}
+			if limit > 0 {
+				args = append(args, "-l", fmt.Sprint(limit))
+			}
+			return append(args, c.sshOptions()...)
+		})
 	}
 	return []*Program{
 		{
 			Name: "ssh session", Needs: []string{"ssh", "nc"}, Ways: stage.Ways, Quick: true, service: "svc:shell",
 			works: func(ctx context.Context, c *call) error {
-				out, err := c.ssh(ctx, "echo this is $WHO")
-				if err != nil {
-					return err
-				}
-				return prints(out, "this is instance-")
+				return c.expect(ctx, []string{"this is instance-"}, c.ssh("echo this is $WHO")...)
 			},
 			lasts: func(ctx context.Context, c *call, d time.Duration) error {
 				command, last := ticks(d)
-				out, err := c.ssh(ctx, command)
-				if err != nil {
-					return err
-				}
-				return prints(out, last)
+				return c.expect(ctx, []string{last}, c.ssh(command)...)
 			},
 		},
-		copies("scp", "scp", false, func(c *call, limit int) []string {
-			args := append([]string{"scp", "-q", "-P", c.port}, append(limited(limit), c.sshOptions()...)...)
-			return append(args, "root@"+c.host+":"+c.original(), c.file("got"))
-		}),
-		copies("sftp", "sftp", false, func(c *call, limit int) []string {
-			args := append([]string{"sftp", "-q", "-P", c.port}, append(limited(limit), c.sshOptions()...)...)
-			return append(args, "root@"+c.host+":"+c.original(), c.file("got"))
-		}),
-		copies("rsync over ssh", "rsync", false, func(c *call, limit int) []string {
-			var shell strings.Builder
-			for _, o := range append([]string{"ssh", "-p", c.port}, c.sshOptions()...) {
-				shell.WriteString("'" + o + "' ")
-			}
-			args := []string{"rsync", "-W", "-e", shell.String()}
+		ofSSH("scp"),
+		ofSSH("sftp"),
+		copies("rsync over ssh", "rsync", func(c *call, limit int) []string {
+			args := []string{"rsync", "-W", "-e", c.shell("-p", c.port)}
 			if limit > 0 {
 				args = append(args, "--bwlimit", fmt.Sprint(limit/8))
 			}
-			return append(args, "root@"+c.host+":"+c.original(), c.file("got"))
+			return args
 		}),
 		{
 			Name: "git clone (git://)", Needs: []string{"git"}, Ways: direct, Quick: true, service: "svc:git",
@@ -157,11 +148,7 @@ func shellPrograms() []*Program {
 
 // clone fetches the repository, of which the file must be what was committed.
 func (c *call) clone(ctx context.Context, url string) error {
-	shell := "ssh"
-	for _, o := range c.sshOptions() {
-		shell += " '" + o + "'"
-	}
-	if _, err := c.runWith(ctx, []string{"GIT_SSH_COMMAND=" + shell}, "git", "clone", "-q", url, c.file("clone")); err != nil {
+	if _, err := c.runWith(ctx, []string{"GIT_SSH_COMMAND=" + c.shell()}, "git", "clone", "-q", url, c.file("clone")); err != nil {
 		return err
 	}
 	return c.same("clone/big", c.seed.big)

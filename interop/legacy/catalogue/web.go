@@ -77,22 +77,13 @@ func (c *call) wget(args ...string) []string {
 }
 
 func webPrograms() []*Program {
-	curl := func(ctx context.Context, c *call, secure string, path, want string) error {
-		scheme, options := "http", []string{"--http1.1"}
-		if secure != "" {
-			scheme, options = "https", []string{"--http2", "-k"}
+	curl := func(ctx context.Context, c *call, secure bool, path, want string) error {
+		url, version, options := c.url(path), "HTTP/1.1", []string{"--http1.1"}
+		if secure {
+			url, version, options = "https://"+c.at()+path, "HTTP/2", []string{"--http2", "-k"}
 		}
-		options = append(options, "-o", c.file("got"), "-w", "HTTP/%{http_version}", scheme+"://"+c.at()+path)
-		out, err := c.run(ctx, c.curl(options...)...)
-		if err != nil {
-			return err
-		}
-		if secure != "" {
-			err = prints(out, "HTTP/2")
-		} else {
-			err = prints(out, "HTTP/1.1")
-		}
-		if err != nil {
+		options = append(options, "-o", c.file("got"), "-w", "HTTP/%{http_version}", url)
+		if err := c.expect(ctx, []string{version}, c.curl(options...)...); err != nil {
 			return err
 		}
 		return c.same("got", want)
@@ -100,16 +91,16 @@ func webPrograms() []*Program {
 	return []*Program{
 		{
 			Name: "curl, HTTP/1.1", Needs: []string{"curl"}, Ways: stage.Ways, Quick: true, service: "svc:web",
-			works: func(ctx context.Context, c *call) error { return curl(ctx, c, "", "/big", c.seed.big) },
+			works: func(ctx context.Context, c *call) error { return curl(ctx, c, false, "/big", c.seed.big) },
 			lasts: func(ctx context.Context, c *call, _ time.Duration) error {
-				return curl(ctx, c, "", "/slow/file", c.seed.slow)
+				return curl(ctx, c, false, "/slow/file", c.seed.slow)
 			},
 		},
 		{
 			Name: "curl, h2 over TLS", Needs: []string{"curl"}, Ways: stage.Ways, service: "svc:h2",
-			works: func(ctx context.Context, c *call) error { return curl(ctx, c, "h2", "/big", c.seed.big) },
+			works: func(ctx context.Context, c *call) error { return curl(ctx, c, true, "/big", c.seed.big) },
 			lasts: func(ctx context.Context, c *call, _ time.Duration) error {
-				return curl(ctx, c, "h2", "/slow/file", c.seed.slow)
+				return curl(ctx, c, true, "/slow/file", c.seed.slow)
 			},
 		},
 		{
