@@ -18,32 +18,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/serval-net/serval/servald/internal/mark"
+	"github.com/serval-net/serval/servald/internal/nodetest"
 )
 
-const roleVariable = "CAPTURE_TEST_ROLE"
+const roleVariable = "CAPTURE_TEST_ROLE" // set in the children of a test's host
 
 // inHost runs the test again in a network of its own; in there it returns true.
 func inHost(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(roleVariable) != "" {
-		return true
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network of its own")
-	}
 	if _, err := findNFT(); err != nil {
 		t.Skip(err)
 	}
-	out, err := again(t, "host", syscall.CLONE_NEWNET).CombinedOutput()
-	if err != nil || testing.Verbose() {
-		t.Logf("%s", out)
-	}
-	if err != nil {
-		t.Error(err)
-	}
-	return false
+	return nodetest.Inside(t, syscall.CLONE_NEWNET)
 }
 
+// again runs the test in a child, in a role.
 func again(t *testing.T, role string, flags uintptr) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
 	cmd.Env = append(os.Environ(), roleVariable+"="+role)

@@ -29,30 +29,15 @@ import (
 	"github.com/serval-net/serval/servald/internal/nodetest"
 )
 
-const hostVariable = "SECTIONS_TEST_HOST" // set in the process that has a network of its own
-
 // inHost runs the test again in a network of its own, with mounts that nobody else sees,
 // where it may do as it likes; in there it returns true.
 func inHost(t *testing.T) bool {
 	t.Helper()
-	if os.Getenv(hostVariable) != "" {
-		must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-		return true
+	if !nodetest.Inside(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS) {
+		return false
 	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network of its own")
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
-	cmd.Env = append(os.Environ(), hostVariable+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	if err != nil || testing.Verbose() {
-		t.Logf("%s", out)
-	}
-	if err != nil {
-		t.Error(err)
-	}
-	return false
+	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	return true
 }
 
 func must(t *testing.T, err error) {

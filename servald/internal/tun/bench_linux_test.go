@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"gvisor.dev/gvisor/pkg/refs"
 
 	"github.com/serval-net/serval/internal/netstack"
+	"github.com/serval-net/serval/servald/internal/nodetest"
 )
 
 // plenty is a connection that takes and gives all that it can.
@@ -47,7 +47,7 @@ func (p plenty) ReadFrom(r io.Reader) (n int64, err error) {
 // BenchmarkStreams moves 128 KB writes of a program into the stack, and out of it, over a
 // real device. CPU time is that of both.
 func BenchmarkStreams(b *testing.B) {
-	if os.Getenv(insideNamespace) == "" {
+	if !nodetest.IsInside() {
 		inNewNamespace(b)
 		return
 	}
@@ -88,13 +88,7 @@ func cpuTime() time.Duration {
 
 // inNewNamespace runs a benchmark in an empty network namespace.
 func inNewNamespace(b *testing.B) {
-	if os.Geteuid() != 0 {
-		b.Skip("needs root for network namespaces")
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^$", "-test.bench=^"+b.Name()+"$", "-test.timeout=2m")
-	cmd.Env = append(os.Environ(), insideNamespace+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
+	out, err := nodetest.RunInside(b, syscall.CLONE_NEWNET, "-test.run=^$", "-test.bench=^"+b.Name()+"$")
 	if err != nil {
 		b.Fatalf("%v\n%s", err, out)
 	}

@@ -4,41 +4,29 @@ import (
 	"context"
 	"net/netip"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
-)
 
-const insideNamespace = "TUN_TEST_NAMESPACE"
+	"github.com/serval-net/serval/servald/internal/nodetest"
+)
 
 // inNamespace runs the rest of the test in another process, in an empty network
 // namespace with loopback up, and reports whether this is that process.
-func inNamespace(t testing.TB, more ...string) bool {
+func inNamespace(t testing.TB) bool {
 	t.Helper()
-	if os.Getenv(insideNamespace) != "" {
-		lo, err := netlink.LinkByName("lo")
-		must(t, err)
-		must(t, netlink.LinkSetUp(lo))
-		return true
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for network namespaces")
-	}
 	if _, err := os.Stat("/dev/net/tun"); err != nil {
 		t.Skip("needs /dev/net/tun: ", err)
 	}
-	cmd := exec.Command(os.Args[0], append([]string{"-test.run=^" + t.Name() + "$", "-test.timeout=2m", "-test.v"}, more...)...)
-	cmd.Env = append(os.Environ(), insideNamespace+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if !nodetest.Inside(t, syscall.CLONE_NEWNET) {
+		return false
 	}
-	t.Logf("%s", out)
-	return false
+	lo, err := netlink.LinkByName("lo")
+	must(t, err)
+	must(t, netlink.LinkSetUp(lo))
+	return true
 }
 
 func must(t testing.TB, err error) {
