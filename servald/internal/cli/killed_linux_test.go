@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -10,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,39 +19,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/serval-net/serval/servald/internal/conntest"
+	"github.com/serval-net/serval/servald/internal/nodetest"
 )
-
-const killedVariable = "CLI_TEST_KILLED" // what a process that TestKilled starts is
 
 // TestKilled kills servald at any moment, also while it starts, with everything that it
 // can set up on a host: the next one works, and when that is stopped the host is as it
 // was.
 func TestKilled(t *testing.T) {
-	switch os.Getenv(killedVariable) {
-	case "servald":
-		os.Exit(Main(interrupted(), strings.Fields(os.Getenv("CLI_TEST_ARGS")), os.Stdin, os.Stdout, os.Stderr))
-	case "host":
-		killed(t)
-		return
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for a network of its own")
-	}
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("needs nft of nftables")
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestKilled$", "-test.v", "-test.timeout=4m")
-	cmd.Env = append(os.Environ(), killedVariable+"=host")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%s\n%v", out, err)
+	if nodetest.Inside(t, syscall.CLONE_NEWNET|syscall.CLONE_NEWNS, "-test.timeout=4m") {
+		killed(t)
 	}
-}
-
-// interrupted is done at SIGTERM.
-func interrupted() context.Context {
-	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	return ctx
 }
 
 const ownResolvConf = "search example.net\nnameserver 192.0.2.53\n"
@@ -112,8 +90,8 @@ name = "svc:echo"
 `, echo.Addr(), run), 0o600))
 
 	start := func() (cmd *exec.Cmd, ready <-chan bool) {
-		cmd = exec.Command(os.Args[0], "-test.run=^TestKilled$")
-		cmd.Env = append(os.Environ(), killedVariable+"=servald", "CLI_TEST_ARGS=run --config "+path)
+		cmd = exec.Command(os.Args[0], "run", "--config", path)
+		cmd.Env = append(os.Environ(), asServald+"=1")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		said, err := cmd.StderrPipe()
 		must(err)
