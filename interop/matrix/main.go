@@ -77,10 +77,7 @@ func run() error {
 	if err := score.Write(*out, all); err != nil {
 		return err
 	}
-	text := markdown(all, time.Now())
-	if *page == "" {
-		fmt.Print(text)
-	} else if err := write(*page, text); err != nil {
+	if err := score.WritePage(*page, markdown(all, time.Now())); err != nil {
 		return err
 	}
 	return verdict(all)

@@ -4,8 +4,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -24,13 +22,6 @@ type outcome struct {
 	Runs   int       `json:"runs"`
 	Errors []string  `json:"errors,omitempty"`
 	Absurd string    `json:"makes_no_sense,omitempty"`
-}
-
-func write(name, text string) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(name, []byte(text), 0o644)
 }
 
 const preface = `# Matrix of moves

@@ -57,9 +57,6 @@ func (v Values) Results(name, unit string, systems []string) (results []Result) 
 
 // Write writes one result per line, as JSON, making directories as needed.
 func Write[T any](name string, results []T) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
 	var b strings.Builder
 	lines := json.NewEncoder(&b)
 	for _, r := range results {
@@ -67,7 +64,24 @@ func Write[T any](name string, results []T) error {
 			return err
 		}
 	}
-	return os.WriteFile(name, []byte(b.String()), 0o644)
+	return write(name, b.String())
+}
+
+// WritePage writes a page for people to a file, making directories as needed, or to
+// the standard output if it has no name.
+func WritePage(name, text string) error {
+	if name == "" {
+		_, err := fmt.Print(text)
+		return err
+	}
+	return write(name, text)
+}
+
+func write(name, text string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, []byte(text), 0o644)
 }
 
 // Report writes the results to a file, and prints them with the targets.

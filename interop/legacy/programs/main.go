@@ -13,7 +13,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -70,20 +69,10 @@ func run() error {
 	if err := score.Write(*out, all); err != nil {
 		return err
 	}
-	text := markdown(all, time.Now())
-	if *page == "" {
-		fmt.Print(text)
-	} else if err := write(*page, text); err != nil {
+	if err := score.WritePage(*page, markdown(all, time.Now())); err != nil {
 		return err
 	}
 	return verdict(all)
-}
-
-func write(name, text string) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(name, []byte(text), 0o644)
 }
 
 func verdict(all []catalogue.Outcome) error {
