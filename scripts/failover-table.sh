@@ -7,10 +7,8 @@
 #   scripts/failover-table.sh other.jsonl
 set -eu
 cd "$(dirname "$0")/.."
-results=${1:-out/failover.jsonl}
-[ -r "$results" ] || { echo "$results cannot be read: run make bench-failover first" >&2; exit 1; }
-
 . scripts/table.sh
+results=$(measured failover "$@")
 awk -v machine="$machine" "$awk_common"'
 BEGIN {
 	row("single-path-rate", "one flow, one path", ">= 92.5")

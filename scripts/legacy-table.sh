@@ -7,10 +7,8 @@
 #   scripts/legacy-table.sh other.jsonl
 set -eu
 cd "$(dirname "$0")/.."
-results=${1:-out/legacy.jsonl}
-[ -r "$results" ] || { echo "$results cannot be read: run make bench-legacy first" >&2; exit 1; }
-
 . scripts/table.sh
+results=$(measured legacy "$@")
 awk -v machine="$machine" "$awk_common"'
 BEGIN {
 	row("tun-bulk", "iperf3, one stream, TUN, cable", ">= 0.7 of serval")

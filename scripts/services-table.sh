@@ -7,10 +7,8 @@
 #   scripts/services-table.sh other.jsonl
 set -eu
 cd "$(dirname "$0")/.."
-results=${1:-out/services.jsonl}
-[ -r "$results" ] || { echo "$results cannot be read: run make bench-services first" >&2; exit 1; }
-
 . scripts/table.sh
+results=$(measured services "$@")
 awk -v machine="$machine" "$awk_common"'
 BEGIN {
 	row("lpm-1m-ns", "longest-prefix lookup among a million names", "<= 250")

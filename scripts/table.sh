@@ -1,9 +1,16 @@
 # What the scripts that make tables of benchmark results have in common; they read
 # it with the dot command. It sets machine, to kernel and processor of this one, and
-# awk_common, for awk -v machine="$machine" "$awk_common"'...'.
+# awk_common, for awk -v machine="$machine" "$awk_common"'...', and defines measured.
 
 cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)
 machine="$(uname -s) $(uname -r | cut -d. -f1,2), $(getconf _NPROCESSORS_ONLN) x ${cpu:-$(uname -m)}"
+
+# measured prints the name of the file with the results of make bench-$1: $2, if given.
+measured() {
+	file=${2:-out/$1.jsonl}
+	[ -r "$file" ] || { echo "$file cannot be read: run make bench-$1 first" >&2; return 1; }
+	echo "$file"
+}
 
 # In BEGIN, call row for each case, in the order of the table. In END, call table; or
 # split the names of the columns into systems and call head. Then unit has the cases
