@@ -7,14 +7,14 @@
 set -e
 has() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null; }
 packages=""
+want() { has "$1" || packages="$packages $2"; }
 has iptables || packages="iptables"
 if [ "$1" = services ]; then
-	has nginx || packages="$packages nginx-light"
-	has haproxy || packages="$packages haproxy"
-	has memcached || packages="$packages memcached"
-	has ab || packages="$packages apache2-utils"
+	want nginx nginx-light
+	want haproxy haproxy
+	want memcached memcached
+	want ab apache2-utils
 fi
-want() { has "$1" || packages="$packages $2"; }
 if [ "$1" = programs ] || [ "$1" = test ]; then
 	want nft nftables
 	want nginx nginx-light
