@@ -87,11 +87,7 @@ func FuzzPuzzles(f *testing.F) {
 func TestLongDatagrams(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	_, d, server := l.ported(53)
-	go echoPackets(server)
-	c, err := d.DialConn(t.Context(), "udp", "svc:files")
-	must(t, err)
-	defer c.Close()
+	c, _ := l.portedConn(53)
 	l.net.SetPath(ip(1), ip(2), simnet.Params{Delay: time.Millisecond, Loss: 0.01, Duplicate: 0.05, Reorder: 0.1})
 	came := 0
 	buf := make([]byte, 64<<10)

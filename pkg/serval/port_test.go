@@ -91,14 +91,26 @@ func (l *lab) crowd(n *Node, service string) {
 }
 
 // ported is a client whose datagrams have ports, and a datagram service.
-func (l *lab) ported(port uint16) (client *Node, d *Dialer, p *PacketConn) {
+func (l *lab) ported(port uint16) (d *Dialer, p *PacketConn) {
 	l.Helper()
 	client, server := l.node(1), l.node(2)
 	p, err := server.ListenPacket("svc:files")
 	must(l, err)
 	l.Cleanup(func() { p.Close() })
 	p.SetReadDeadline(time.Now().Add(30 * time.Second))
-	return client, &Dialer{Node: client, Port: port}, p
+	return &Dialer{Node: client, Port: port}, p
+}
+
+// portedConn is a connection with that port to a datagram service that echoes.
+func (l *lab) portedConn(port uint16) (c *Conn, server *PacketConn) {
+	l.Helper()
+	d, server := l.ported(port)
+	go echoPackets(server)
+	c, err := d.DialConn(l.Context(), "udp", "svc:files")
+	must(l, err)
+	l.Cleanup(func() { c.Close() })
+	c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	return c, server
 }
 
 // TestAnswerFromAnotherPort is what a TFTP server does: asked at port 69, it
@@ -106,7 +118,7 @@ func (l *lab) ported(port uint16) (client *Node, d *Dialer, p *PacketConn) {
 func TestAnswerFromAnotherPort(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	_, d, server := l.ported(69)
+	d, server := l.ported(69)
 	client, err := d.DialPacket()
 	must(t, err)
 	defer client.Close()
@@ -164,15 +176,11 @@ func TestAnswerFromAnotherPort(t *testing.T) {
 func TestPortsOfConn(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	client, d, server := l.ported(5060)
-	go echoPackets(server)
+	c, _ := l.portedConn(5060)
+	client := c.link.node
 	plain, err := client.DialConn(t.Context(), "udp", "svc:files")
 	must(t, err)
 	defer plain.Close()
-	c, err := d.DialConn(t.Context(), "udp", "svc:files")
-	must(t, err)
-	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(30 * time.Second))
 	if c.Port() != 5060 || plain.Port() != 0 {
 		t.Errorf("ports %d and %d", c.Port(), plain.Port())
 	}
@@ -225,12 +233,7 @@ func TestPortsOfConn(t *testing.T) {
 func TestDatagramCutShort(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	_, d, server := l.ported(69)
-	go echoPackets(server)
-	c, err := d.DialConn(t.Context(), "udp", "svc:files")
-	must(t, err)
-	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	c, server := l.portedConn(69)
 	for _, raw := range [][]byte{nil, {1}, {0, 0, 'z'}, {0, 69, 'z'}} { // the third is no piece, the last is whole
 		c.link.mu.Lock()
 		err := c.link.set.SendDatagram(nil, raw)
@@ -253,7 +256,7 @@ func TestDatagramCutShort(t *testing.T) {
 func TestPortsAtOnce(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	_, d, server := l.ported(1)
+	d, server := l.ported(1)
 	for range 3 {
 		go echoPackets(server)
 	}
