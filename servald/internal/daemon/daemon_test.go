@@ -42,25 +42,34 @@ func newToken(t *testing.T) *identity.Token {
 // start runs a daemon until the test ends.
 func start(t *testing.T, cfg Config) Status {
 	t.Helper()
+	s, _ := run(t, cfg)
+	return s
+}
+
+// run is start for a daemon that can be stopped before the test ends.
+func run(t *testing.T, cfg Config) (Status, func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan Status, 1), make(chan error, 1)
 	go func() { done <- Run(ctx, cfg, func(s Status) { ready <- s }) }()
+	stop := func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		done <- nil
+		if _, err := os.Stat(cfg.Socket); err == nil {
+			t.Error("the socket is left behind")
+		}
+	}
 	select {
 	case err := <-done:
 		cancel()
 		t.Fatal(err)
-		return Status{}
+		return Status{}, nil
 	case s := <-ready:
-		t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Error(err)
-			}
-			if _, err := os.Stat(cfg.Socket); err == nil {
-				t.Error("the socket is left behind")
-			}
-		})
-		return s
+		t.Cleanup(stop)
+		return s, stop
 	}
 }
 

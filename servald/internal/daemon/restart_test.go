@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/netip"
@@ -13,27 +12,16 @@ import (
 	"github.com/serval-net/serval/servald/internal/conntest"
 )
 
-// run is a daemon that can be stopped before the test ends.
-func run(t *testing.T, cfg Config) (Status, func()) {
+// echoes checks that a connection leads to an echo.
+func echoes(t *testing.T, conn *serval.Conn) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	ready, done := make(chan Status, 1), make(chan error, 1)
-	go func() { done <- Run(ctx, cfg, func(s Status) { ready <- s }) }()
-	stop := func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		done <- nil
-	}
-	select {
-	case err := <-done:
-		cancel()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	got := make([]byte, 5)
+	if _, err := conn.Write([]byte("hello")); err != nil {
 		t.Fatal(err)
-		return Status{}, nil
-	case s := <-ready:
-		t.Cleanup(stop)
-		return s, stop
+	}
+	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
+		t.Fatalf("%q, %v", got, err)
 	}
 }
 
@@ -64,26 +52,15 @@ func TestRestart(t *testing.T) {
 		return conn
 	}
 	conn := dial(client)
-	echo := func(conn *serval.Conn) {
-		t.Helper()
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		got := make([]byte, 5)
-		if _, err := conn.Write([]byte("hello")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
-			t.Fatalf("%q, %v", got, err)
-		}
-	}
-	echo(conn)
+	echoes(t, conn)
 	for range 2 {
 		stop()
-		echo(conn)
+		echoes(t, conn)
 		_, stop = run(t, cfg)
-		echo(conn)
+		echoes(t, conn)
 		// A program that was not there before finds the other.
 		late := program(t, cfg)
-		echo(dial(late))
-		echo(dial(client))
+		echoes(t, dial(late))
+		echoes(t, dial(client))
 	}
 }

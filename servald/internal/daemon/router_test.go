@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"io"
 	"net/netip"
 	"strings"
 	"testing"
@@ -39,14 +38,7 @@ func TestRouters(t *testing.T) {
 	if got := conn.PeerIdentity().Node; got != server.ID() {
 		t.Errorf("connected to %v, want the instance", got)
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	got := make([]byte, 5)
-	if _, err := conn.Write([]byte("hello")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
-		t.Fatalf("%q, %v", got, err)
-	}
+	echoes(t, conn)
 }
 
 func TestRouterMisconfigured(t *testing.T) {
