@@ -78,7 +78,7 @@ func addRoutes(world6 bool) error {
 	return nil
 }
 
-// hasIPv6 reports whether the kernel has IPv6 and this namespace may use it.
+// HasIPv6 reports whether the kernel has IPv6 and this namespace may use it.
 func HasIPv6() bool {
 	b, err := os.ReadFile("/proc/sys/net/ipv6/conf/all/disable_ipv6")
 	return err == nil && string(b) == "0\n"
