@@ -17,11 +17,7 @@ func BenchmarkBulk(b *testing.B) {
 		b.Run(way, func(b *testing.B) {
 			c := nodetest.New(b)
 			backend := conntest.Listen(b)
-			s := &Server{Node: On(c.Node()), Config: Config{Name: "svc:bulk", To: backend.Addr().String()}, Log: quietLog()}
-			ready := make(chan net.Addr, 1)
-			s.Ready = func(a net.Addr) { ready <- a }
-			go s.Run(b.Context())
-			<-ready
+			start(b, c, "svc:bulk", backend)
 			near, err := c.Node().Dial("svc:bulk")
 			if err != nil {
 				b.Fatal(err)

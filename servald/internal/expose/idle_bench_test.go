@@ -22,16 +22,11 @@ func BenchmarkIdle(b *testing.B) {
 	const conns = 2000 // 5 sockets each
 	c := nodetest.New(b)
 	backend := conntest.Listen(b)
-	s := &Server{Node: On(c.Node()), Config: Config{Name: "svc:idle", To: backend.Addr().String()}, Log: quietLog()}
-	ready := make(chan net.Addr, 1)
-	s.Ready = func(a net.Addr) { ready <- a }
-	ctx := b.Context()
-	go s.Run(ctx)
-	<-ready
+	start(b, c, "svc:idle", backend)
 	client := c.Node()
 	front := conntest.Listen(b)
 	p := proxyTo(client, "svc:idle")
-	go p.Serve(ctx, front)
+	go p.Serve(b.Context(), front)
 	for b.Loop() {
 		before := inUse()
 		var open []net.Conn
@@ -62,6 +57,15 @@ func BenchmarkIdle(b *testing.B) {
 	}
 }
 
+// start serves a name with a server until the benchmark ends.
+func start(b *testing.B, c *nodetest.Cluster, name string, backend net.Listener) {
+	s := &Server{Node: On(c.Node()), Config: Config{Name: name, To: backend.Addr().String()}, Log: quietLog()}
+	ready := make(chan net.Addr, 1)
+	s.Ready = func(a net.Addr) { ready <- a }
+	go s.Run(b.Context())
+	<-ready
+}
+
 // proxyTo leads connections to a service.
 func proxyTo(client *serval.Node, service string) *splice.Proxy {
 	return &splice.Proxy{Log: quietLog(), Handle: func(ctx context.Context, conn net.Conn) error {
@@ -83,11 +87,7 @@ func BenchmarkRequest(b *testing.B) {
 	c := nodetest.New(b)
 	backend := conntest.Listen(b)
 	go conntest.Echo(backend)
-	s := &Server{Node: On(c.Node()), Config: Config{Name: "svc:ask", To: backend.Addr().String()}, Log: quietLog()}
-	ready := make(chan net.Addr, 1)
-	s.Ready = func(a net.Addr) { ready <- a }
-	go s.Run(b.Context())
-	<-ready
+	start(b, c, "svc:ask", backend)
 	client := c.Node()
 	front := conntest.Listen(b)
 	p := proxyTo(client, "svc:ask")
