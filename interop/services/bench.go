@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/internal/fleet"
 	"github.com/serval-net/serval/interop/services/traffic"
 )
@@ -96,17 +95,7 @@ func (s *site) replicaOf(ctx context.Context, i int, where string) (*replica, er
 
 // known waits until the client's servald knows so many instances.
 func (s *site) known(ctx context.Context, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		out, err := s.client.Run("services", "--json")
-		if err == nil && strings.Count(out, `"`+service+`"`) >= n {
-			return nil
-		}
-		if command.Pause(ctx, 50*time.Millisecond) != nil {
-			return fmt.Errorf("the client's host does not know %d instances: %v\n%s", n, err, out)
-		}
-	}
+	return s.client.Known(ctx, 20*time.Second, service, n)
 }
 
 // ask starts a client's load.

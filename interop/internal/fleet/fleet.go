@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/serval-net/serval/interop/internal/command"
 )
 
 // Fleet is a cluster. Close it when done.
@@ -194,6 +196,26 @@ func (h *Host) Run(args ...string) (string, error) {
 	return p.Output()
 }
 
+// Known waits until the host knows so many instances of a service, for so long at
+// most.
+func (h *Host) Known(ctx context.Context, d time.Duration, service string, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for {
+		var out string
+		p, err := h.Start("servald services", h.Fleet.Servald, "services", "--json")
+		if err == nil {
+			out, err = p.OutputWithin(ctx)
+		}
+		if err == nil && strings.Count(out, `"`+service+`"`) >= n {
+			return nil
+		}
+		if command.Pause(ctx, 50*time.Millisecond) != nil {
+			return fmt.Errorf("%s does not know %d instances of %s: %v\n%s", h.name, n, service, err, out)
+		}
+	}
+}
+
 // Socket is the control socket of the host's servald.
 func (h *Host) Socket() string { return filepath.Join(h.Fleet.dir, h.name, "s") }
 
@@ -227,9 +249,7 @@ func Accepts(ctx context.Context, addr string) error {
 		if err == nil {
 			return c.Close()
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
+		if command.Pause(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("nothing listens at %s: %w", addr, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -98,6 +99,17 @@ func (p *Process) Output() (string, error) {
 		return "", fmt.Errorf("%s: %w:\n%s", p.Name, p.err, p.lines.Text())
 	}
 	return p.lines.Text(), nil
+}
+
+// OutputWithin is Output that ends the program with the context, which is an error.
+func (p *Process) OutputWithin(ctx context.Context) (string, error) {
+	select {
+	case <-p.done:
+		return p.Output()
+	case <-ctx.Done():
+		p.Kill()
+		return "", fmt.Errorf("%s was not done in time:\n%s", strings.Join(p.cmd.Args, " "), p.Tail())
+	}
 }
 
 // Tail is the end of what the program printed.

@@ -4,11 +4,8 @@ package stage
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
-	"github.com/serval-net/serval/interop/internal/command"
 	"github.com/serval-net/serval/interop/internal/fleet"
 )
 
@@ -32,15 +29,5 @@ func (s *Stage) Offer(ctx context.Context, service, to string, args ...string) (
 
 // Known waits until the client's host knows so many instances of a service.
 func (s *Stage) Known(ctx context.Context, service string, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	for {
-		out, err := Run(ctx, s.Client, nil, s.Fleet.Servald, "services", "--json")
-		if err == nil && strings.Count(out, `"`+service+`"`) >= n {
-			return nil
-		}
-		if command.Pause(ctx, 50*time.Millisecond) != nil {
-			return fmt.Errorf("the client does not know %d instances of %s: %v\n%s", n, service, err, out)
-		}
-	}
+	return s.Client.Known(ctx, 15*time.Second, service, n)
 }

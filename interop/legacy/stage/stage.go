@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -214,11 +213,5 @@ func Run(ctx context.Context, h *fleet.Host, env []string, args ...string) (stri
 	if err != nil {
 		return "", err
 	}
-	select {
-	case <-p.Done():
-		return p.Output()
-	case <-ctx.Done():
-		p.Kill()
-		return "", fmt.Errorf("%s was not done in time:\n%s", strings.Join(args, " "), p.Tail())
-	}
+	return p.OutputWithin(ctx)
 }
