@@ -6,9 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
+	"github.com/serval-net/serval/interop/internal/fleet"
 	"github.com/serval-net/serval/interop/internal/suite"
 	"github.com/serval-net/serval/interop/legacy/stage"
 )
@@ -120,9 +120,8 @@ func (s *site) perf(ctx context.Context, d time.Duration) (float64, error) {
 	var r struct {
 		BitsPerSecond float64 `json:"bits_per_second"`
 	}
-	last := out[strings.LastIndexByte(strings.TrimSpace(out), '\n')+1:]
-	if err := json.Unmarshal([]byte(last), &r); err != nil {
-		return 0, fmt.Errorf("servald perf: %w:\n%.300s", err, out)
+	if err := fleet.ParseLast(out, &r); err != nil {
+		return 0, fmt.Errorf("servald perf: %w", err)
 	}
 	return r.BitsPerSecond / 1e6, nil
 }

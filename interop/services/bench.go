@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/serval-net/serval/interop/internal/fleet"
@@ -130,9 +129,8 @@ func (a *asking) result() (*traffic.Result, error) {
 		return nil, err
 	}
 	var r traffic.Result
-	last := out[strings.LastIndexByte(strings.TrimSpace(out), '\n')+1:]
-	if err := json.Unmarshal([]byte(last), &r); err != nil {
-		return nil, fmt.Errorf("the client's result: %w: %.300s", err, out)
+	if err := fleet.ParseLast(out, &r); err != nil {
+		return nil, fmt.Errorf("the client's result: %w", err)
 	}
 	return &r, nil
 }

@@ -4,6 +4,7 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -99,6 +100,16 @@ func (p *Process) Output() (string, error) {
 		return "", fmt.Errorf("%s: %w:\n%s", p.Name, p.err, p.lines.Text())
 	}
 	return p.lines.Text(), nil
+}
+
+// ParseLast parses the last line of a program's output, as JSON.
+func ParseLast(out string, into any) error {
+	out = strings.TrimSpace(out)
+	last := out[strings.LastIndexByte(out, '\n')+1:]
+	if err := json.Unmarshal([]byte(last), into); err != nil {
+		return fmt.Errorf("%w: %.300s", err, out)
+	}
+	return nil
 }
 
 // OutputWithin is Output that ends the program with the context, which is an error.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -64,8 +63,8 @@ func cache(ctx context.Context) (*outcome, error) {
 		return nil, err
 	}
 	var r lookedUp
-	if err := json.Unmarshal([]byte(lastLine(out)), &r); err != nil {
-		return nil, fmt.Errorf("the client's result: %w: %.300s", err, out)
+	if err := fleet.ParseLast(out, &r); err != nil {
+		return nil, fmt.Errorf("the client's result: %w", err)
 	}
 	o := &outcome{figure: &plot.Figure{
 		Title:    "Partitioned cache",

@@ -150,8 +150,3 @@ func (r *lookedUp) lastMiss(from, to float64) (last float64, n int) {
 	}
 	return last, n
 }
-
-func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	return s[strings.LastIndexByte(s, '\n')+1:]
-}
