@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -9,14 +8,15 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// When TCP learns of an Ack. Telling it costs a segment, so small progress waits
-// for a segment that carries it for nothing, or for the flush. The limits keep
-// TCP from ever waiting for one: its congestion window, which starts at ten
-// segments and here only grows, and its window of SendBuffer bytes.
+// When TCP learns of an Ack. Telling it costs a segment, so small progress waits for
+// the flush. The limits keep TCP from ever waiting for one: half its congestion
+// window, which here grows by each segment acknowledged, and a part of its window of
+// SendBuffer bytes.
 const (
-	ackSegments = 5
-	ackFraction = 4 // of SendBuffer
-	ackDelay    = 5 * time.Millisecond
+	initialWindow = 10 // segments
+	maxAckEvery   = 256
+	ackFraction   = 4 // of SendBuffer
+	ackDelay      = 20 * time.Millisecond
 )
 
 // ackState is what the Link accepted of the bytes TCP sent.
@@ -24,6 +24,10 @@ type ackState struct {
 	acked    uint64 // by Ack
 	reported uint64 // what TCP knows of it
 	queued   bool   // waiting in the ackFlusher
+	told     int32  // segments TCP knows to be acked, up to maxAckEvery
+
+	past uint64 // bytes that went past TCP
+	turn uint64 // offset after the last of them
 
 	// small holds the offsets after small writes that are not acked. TCP
 	// counts only their bytes against SendBuffer, but each costs it a
@@ -36,23 +40,33 @@ const (
 	maxSmallWrites = 4096
 )
 
-// wrote records a write that ends at offset end.
-func (e *Endpoint) wrote(n int, end uint64) {
+// wrote records that TCP took a write. The caller holds wr.op.
+func (e *Endpoint) wrote(n int) {
 	if n >= smallWrite {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.tx.acked < end {
+	e.noteSmall(n, e.conn.written+e.tx.past)
+}
+
+// noteSmall records a write that ends at offset end. The caller holds e.mu.
+func (e *Endpoint) noteSmall(n int, end uint64) {
+	if n < smallWrite && e.tx.acked < end {
 		e.tx.small = append(e.tx.small, end)
 	}
 }
 
-// crowded reports whether writes must wait for small ones to be acked.
-func (e *Endpoint) crowded() bool {
+// writable returns an error after a reset, and otherwise whether there is room: writes
+// must wait for small ones to be acked.
+func (e *Endpoint) writable() (room bool, err error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.tx.small) >= maxSmallWrites && !e.done
+	room, done := len(e.tx.small) < maxSmallWrites, e.done
+	e.mu.Unlock()
+	if done {
+		return false, e.conn.writeError()
+	}
+	return room, nil
 }
 
 // forget drops the small writes that are acked and reports whether a writer may
@@ -64,15 +78,8 @@ func (a *ackState) forget() (room bool) {
 	return before >= maxSmallWrites/2 && len(a.small) < maxSmallWrites/2
 }
 
-// dequeue removes the first n elements of a queue. An empty queue keeps only a
-// small array.
-func dequeue[T any](q []T, n int) []T {
-	q = slices.Delete(q, 0, n)
-	if len(q) == 0 && cap(q) > 64 {
-		return nil
-	}
-	return q
-}
+// every is how many segments TCP sends until it is told of an Ack.
+func (a *ackState) every() int32 { return (initialWindow + a.told) / 2 }
 
 // Ack says that every byte before off, counting the FIN as one, is accepted:
 // TCP forgets it and the application may write as much more. It takes effect
@@ -88,7 +95,9 @@ func (e *Endpoint) Ack(off uint64) {
 	e.tx.acked = off
 	room, late := e.tx.forget(), false
 	switch {
-	case off-e.tx.reported >= uint64(e.stack.sendBuffer/ackFraction), off == sent && (e.segs.Load() >= ackSegments || e.fin.Load()):
+	case e.tx.reported >= e.last.Load():
+		// Nothing of that went through TCP.
+	case off-e.tx.reported >= uint64(e.stack.sendBuffer/ackFraction), off == sent && (e.segs.Load() >= e.tx.every() || e.fin.Load()):
 		e.segment(nil, header.TCPFlagAck, nil)
 	case !e.tx.queued:
 		e.tx.queued = true
@@ -108,7 +117,7 @@ func (e *Endpoint) flushAck() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tx.queued = false
-	if !e.done && e.tx.reported < e.tx.acked {
+	if !e.done && e.tx.reported < min(e.tx.acked, e.last.Load()) {
 		e.segment(nil, header.TCPFlagAck, nil)
 	}
 }

@@ -12,7 +12,10 @@ type Chunk struct {
 	Off uint64
 
 	data []byte
-	pkt  *stack.PacketBuffer // keeps data alive
+
+	// What keeps data alive: one of them.
+	pkt  *stack.PacketBuffer
+	view *buffer.View
 }
 
 // chunkOverhead is about what a Chunk holds beside its bytes: a packet buffer,
@@ -57,4 +60,10 @@ func (c Chunk) Bytes(from, n int) []byte { return c.data[from : from+n : from+n]
 func (c Chunk) Cost() int { return len(c.data) + chunkOverhead }
 
 // Release gives the memory back.
-func (c Chunk) Release() { c.pkt.DecRef() }
+func (c Chunk) Release() {
+	if c.view != nil {
+		c.view.Release()
+		return
+	}
+	c.pkt.DecRef()
+}

@@ -8,7 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
@@ -20,15 +22,15 @@ import (
 // the error given to Endpoint.DeliverReset or Abort.
 type Conn struct {
 	e     *Endpoint
-	tcp   tcpip.Endpoint
+	tcp   *tcp.Endpoint
 	queue waiter.Queue
 	entry waiter.Entry
 
 	rd, wr  half
-	dst     tcpip.SliceWriter // what Read fills; here so that it needs no allocation
-	src     source            // what Write sends; likewise
-	pulled  Pull              // what ReadFrom sends; likewise
-	written uint64            // bytes TCP took from Write
+	head    *buffer.View // what Read has begun; with rd.op
+	src     source       // what Write sends; here so that it needs no allocation
+	pulled  Pull         // what ReadFrom sends; likewise
+	written uint64       // bytes that TCP took
 
 	closed  atomic.Bool
 	deaf    atomic.Bool           // CloseRead was called
@@ -91,23 +93,66 @@ func (c *Conn) readNow(b []byte) (n int, empty bool, err error) {
 		return 0, false, nil
 	}
 	c.rd.clear()
-	c.dst = b
-	res, failure := c.tcp.Read(&c.dst, tcpip.ReadOptions{})
-	c.dst = nil
-	if failure == nil {
-		c.e.consumed(res.Count)
-		return res.Count, false, nil
+	for {
+		for n < len(b) && c.begin() {
+			k := copy(b[n:], c.head.AsSlice())
+			c.drop(k)
+			n += k
+		}
+		if n > 0 {
+			c.e.consumed(n)
+			return n, false, nil
+		}
+		left, err := c.e.readable()
+		if left == 0 {
+			return 0, err == nil, c.unlessClosed(err)
+		}
+		// Something has come meanwhile.
 	}
-	if _, empty := failure.(*tcpip.ErrWouldBlock); empty {
-		return 0, true, nil
+}
+
+// begin has the next bytes to read in head, and reports whether there are any. The
+// caller holds rd.op.
+func (c *Conn) begin() bool {
+	if c.head == nil {
+		c.head = c.e.next()
 	}
-	return 0, false, c.readError(failure)
+	return c.head != nil
+}
+
+// drop drops the first n bytes of head.
+func (c *Conn) drop(n int) {
+	c.head.TrimFront(n)
+	if c.head.Size() == 0 {
+		c.head.Release()
+		c.head = nil
+	}
+}
+
+// unlessClosed is err, unless it comes from closing the connection here.
+func (c *Conn) unlessClosed(err error) error {
+	if err != nil && c.closed.Load() {
+		return net.ErrClosed
+	}
+	return err
 }
 
 // Write implements net.Conn.
 func (c *Conn) Write(b []byte) (int, error) {
 	c.wr.op.Lock()
 	defer c.wr.op.Unlock()
+	if c.e.quiet(len(b)) && !c.closed.Load() && !c.wr.timedOut() {
+		v := buffer.NewViewWithData(b)
+		if c.e.past(v) {
+			return len(b), nil
+		}
+		v.Release()
+	}
+	return c.write(b)
+}
+
+// write writes b by TCP. The caller holds wr.op.
+func (c *Conn) write(b []byte) (int, error) {
 	// Each piece becomes one segment without a copy. They are equal, because a
 	// short one at the end would cost as much as a full one.
 	pieces := (len(b) + MaxSegment - 1) / MaxSegment
@@ -124,7 +169,9 @@ func (c *Conn) Write(b []byte) (int, error) {
 			return done, nil
 		}
 		c.wr.clear()
-		if c.e.crowded() && !c.mute.Load() {
+		if room, err := c.e.writable(); err != nil {
+			return done, err
+		} else if !room && !c.mute.Load() {
 			c.wr.wait()
 			continue
 		}
@@ -134,11 +181,11 @@ func (c *Conn) Write(b []byte) (int, error) {
 		done += int(n)
 		c.written += uint64(n)
 		if err == nil {
-			c.e.wrote(int(n), c.written)
+			c.e.wrote(int(n))
 			continue
 		}
 		if _, full := err.(*tcpip.ErrWouldBlock); !full {
-			return done, c.writeError(err)
+			return done, c.writeError()
 		}
 		c.wr.wait()
 	}
@@ -230,15 +277,18 @@ func (c *Conn) Close() error {
 	if c.closed.Swap(true) {
 		return net.ErrClosed
 	}
-	switch {
-	case c.deaf.Load():
-		c.drain()
-	case c.e.held():
+	if c.e.close() && !c.deaf.Load() {
 		c.tcp.Abort()
 	}
 	c.tcp.Close()
 	c.rd.stop()
 	c.wr.stop()
+	c.rd.wake()
+	c.rd.op.Lock()
+	defer c.rd.op.Unlock()
+	if c.head != nil {
+		c.drop(c.head.Size())
+	}
 	return nil
 }
 
@@ -249,7 +299,7 @@ func (c *Conn) CloseWrite() error {
 	}
 	c.mute.Store(true)
 	if err := c.tcp.Shutdown(tcpip.ShutdownWrite); err != nil {
-		return c.writeError(err)
+		return c.writeError()
 	}
 	return nil
 }
@@ -263,17 +313,14 @@ func (c *Conn) CloseRead() error {
 	c.deaf.Store(true)
 	c.rd.wake()
 	c.e.closeRead()
-	c.drain()
-	return nil
-}
-
-// drain drops what TCP holds for the reader.
-func (c *Conn) drain() {
 	c.rd.op.Lock()
 	defer c.rd.op.Unlock()
-	if res, err := c.tcp.Read(io.Discard, tcpip.ReadOptions{}); err == nil {
-		c.e.consumed(res.Count)
+	for c.begin() {
+		n := c.head.Size()
+		c.drop(n)
+		c.e.consumed(n)
 	}
+	return nil
 }
 
 // Abort resets the connection: the Link sees Abort; Read and Write return err.

@@ -23,7 +23,8 @@ type Endpoint struct {
 
 	// What TCP sent. Written under gVisor's endpoint lock.
 	iss  uint32        // sequence number of TCP's SYN
-	sent atomic.Uint64 // stream offset after the last byte, or FIN, sent
+	sent atomic.Uint64 // stream offset after the last byte, or FIN, sent, by TCP or past it
+	last atomic.Uint64 // the same, of what TCP sent
 	segs atomic.Int32  // segments sent since TCP was last told of an Ack
 	fin  atomic.Bool   // sent counts TCP's FIN
 
@@ -46,8 +47,8 @@ func (e *Endpoint) open() tcpip.Error {
 	if err != nil {
 		return err
 	}
-	c.tcp = ep
-	ep.(interface{ SetOwner(tcpip.PacketOwner) }).SetOwner((*owner)(e))
+	c.tcp = ep.(*tcp.Endpoint)
+	c.tcp.SetOwner((*owner)(e))
 	// All endpoints share one local port, which costs no reservation each.
 	ep.SocketOptions().SetReuseAddress(true)
 	if err := ep.Bind(tcpip.FullAddress{NIC: nicID, Addr: localAddr, Port: localPort}); err != nil {
@@ -88,16 +89,18 @@ func (e *Endpoint) output(pkt *stack.PacketBuffer) {
 		return // An acknowledgement: nothing here ever gets lost.
 	}
 	off := e.sent.Load()
-	if seq != e.iss+1+uint32(off) {
+	if seq != e.iss+1+uint32(off-e.tx.past) {
 		return // A retransmission; with a frozen clock there are none.
 	}
 	e.segs.Add(1)
 	if n > 0 {
 		e.sent.Store(off + uint64(n))
+		e.last.Store(off + uint64(n))
 		e.link.Output(newChunk(off, pkt))
 		return
 	}
 	e.sent.Store(off + 1)
+	e.last.Store(off + 1)
 	e.fin.Store(true)
 	e.link.OutputFIN(off)
 }
@@ -106,17 +109,13 @@ func (e *Endpoint) output(pkt *stack.PacketBuffer) {
 func (e *Endpoint) aborted() {
 	e.mu.Lock()
 	first := !e.done
-	e.finish()
+	e.done = true
+	e.rx.discard()
 	e.mu.Unlock()
+	e.conn.rd.wake()
 	if first {
 		e.link.Abort()
 	}
-}
-
-// finish stops all further injection. The caller holds e.mu.
-func (e *Endpoint) finish() {
-	e.done = true
-	e.rx.discard()
 }
 
 // answerSYN completes the handshake: the SYN-ACK carries the peer's options, the
@@ -159,7 +158,7 @@ func (e *Endpoint) segment(v *buffer.View, flags header.TCPFlags, options []byte
 		SrcPort:    e.peer.Port,
 		DstPort:    localPort,
 		SeqNum:     uint32(e.rx.seq),
-		AckNum:     e.iss + 1 + uint32(e.tx.acked),
+		AckNum:     e.iss + 1 + uint32(e.tx.ofTCP()),
 		DataOffset: uint8(header.TCPMinimumSize + len(options)),
 		Flags:      flags,
 		WindowSize: uint16(min(window, 0xffff)),
@@ -177,6 +176,6 @@ func (e *Endpoint) segment(v *buffer.View, flags header.TCPFlags, options []byte
 	pkt.DecRef()
 	e.tx.reported = e.tx.acked
 	if e.tx.acked == e.sent.Load() {
-		e.segs.Store(0)
+		e.tx.told = min(e.tx.told+e.segs.Swap(0), maxAckEvery)
 	}
 }

@@ -2,11 +2,8 @@ package netstack
 
 import (
 	"errors"
-	"io"
 	"net"
 	"syscall"
-
-	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 // ErrReset is returned by Read and Write once TCP reset the connection without
@@ -17,25 +14,12 @@ var ErrReset = errors.New("netstack: the connection was reset; open a new one")
 // the first counts.
 func (c *Conn) fail(err error) { c.failure.CompareAndSwap(nil, &err) }
 
-// readError translates what TCP returned to Read.
-func (c *Conn) readError(err tcpip.Error) error {
-	_, ended := err.(*tcpip.ErrClosedForReceive)
+// writeError returns why TCP takes nothing any more.
+func (c *Conn) writeError() error {
 	switch {
 	case c.closed.Load():
 		return net.ErrClosed
-	case ended && c.e.readEnded():
-		return io.EOF
-	}
-	return c.resetError()
-}
-
-// writeError translates what TCP returned to Write.
-func (c *Conn) writeError(err tcpip.Error) error {
-	_, ended := err.(*tcpip.ErrClosedForSend)
-	switch {
-	case c.closed.Load():
-		return net.ErrClosed
-	case ended && c.mute.Load() && c.failure.Load() == nil:
+	case c.mute.Load() && c.failure.Load() == nil:
 		return syscall.EPIPE
 	}
 	return c.resetError()

@@ -1,90 +1,107 @@
 package netstack
 
 import (
+	"io"
+	"slices"
+
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// TCP charges every segment it holds with several hundred bytes beside its
-// payload, drops a segment when the charge exceeds its receive buffer, and also
-// when its advertised window, half of what is free, is zero. A dropped byte would
-// be lost for good, so admission is decided here. Unread in TCP are at most
-//
-//   - readAhead bytes, and the segment that passes the limit;
-//   - smallSegments segments of any size since the reader last caught up, and
-//     then only such of which any two in a row hold smallView bytes.
-//
-// Charges included, that is under a quarter of the receive buffer (see
-// receiveBufferFactor), so TCP never drops. What is not admitted waits in
-// pending, small views merged into large ones.
+// What arrives does not pass through TCP: it comes in order and is admitted by the
+// window between the hosts already, so TCP's queue would cost two wake-ups and give
+// nothing. TCP learns how the stream ended, since its states are the connection's.
+
+// While many small views wait, further ones are merged, so that a writer of single bytes
+// does not fill the memory with views.
 const (
-	smallSegments = 64
-	smallView     = 8 << 10
-	mergedView    = 32 << 10
+	smallView  = 8 << 10
+	mergedView = 32 << 10
+	manyViews  = 64
 )
 
 // receiveState is what arrived for the application.
 type receiveState struct {
-	seq     uint64 // next sequence number of the virtual peer; its SYN is 0
-	unread  int    // bytes injected but not read
-	segs    int    // segments injected since unread was last 0
-	pending []*buffer.View
-	waiting int  // bytes in pending
-	merging bool // the last of pending is ours to append to
+	queue   []*buffer.View
+	unread  int  // bytes in queue, and of what is being read
+	merging bool // the last of queue is ours to append to
 	fin     bool // DeliverFIN was called
-	finSent bool // and TCP knows
-	closed  bool // the application reads no more: discard
+	deaf    bool // the application reads no more: discard
+	over    bool // it has closed the connection: TCP answers what arrives with a reset
+
+	seq  uint64   // next sequence number of the virtual peer; its SYN is 0
+	pass passSink // what reads the stream, if it can be given to
+}
+
+// passSink takes what has just come from the goroutine that received it, or as much of it
+// as it does without waiting. It is called with the endpoint's lock.
+type passSink interface {
+	passThrough(b []byte) int
 }
 
 // Deliver hands over the next bytes received, in order. It takes over v, which
 // must not be empty and should not exceed MaxSegment bytes. The caller limits
-// how much may be unread, by Unread or Link.Consumed. Deliver returns false if
-// the application will never read the bytes: they count as read at once, without
-// a call of Consumed.
-func (e *Endpoint) Deliver(v *buffer.View) bool {
+// how much may be unread, by Unread or Link.Consumed. Deliver returns how many
+// bytes count as read already, without a call of Consumed: all if the application
+// will never read them, or those that a socket took which reads the stream.
+func (e *Endpoint) Deliver(v *buffer.View) (read int) {
+	n := v.Size()
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	r := &e.rx
-	if e.done || r.fin || r.closed {
+	switch {
+	case e.done || r.fin || r.deaf:
+		e.mu.Unlock()
 		v.Release()
-		return false
+		return n
+	case r.over:
+		e.segment(v, header.TCPFlagAck, nil)
+		r.seq += uint64(n)
+		e.mu.Unlock()
+		return 0
+	case r.unread == 0 && r.pass != nil:
+		if read = r.pass.passThrough(v.AsSlice()); read == n {
+			e.mu.Unlock()
+			v.Release()
+			return n
+		}
+		v.TrimFront(read)
 	}
-	idle := len(r.pending) == 0
-	for v.Size() > MaxSegment {
-		head := v.Clone()
-		head.CapLength(MaxSegment)
-		v.TrimFront(MaxSegment)
-		r.push(head)
-	}
+	first := r.unread == 0
 	r.push(v)
-	if idle {
-		e.pump()
+	e.mu.Unlock()
+	if first {
+		e.conn.rd.wake()
 	}
-	return true
+	return read
 }
 
 // DeliverFIN says that the stream received ends here.
 func (e *Endpoint) DeliverFIN() {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.done {
+	if e.done || e.rx.fin {
+		e.mu.Unlock()
 		return
 	}
 	e.rx.fin = true
-	e.pump()
+	e.segment(nil, header.TCPFlagFin|header.TCPFlagAck, nil)
+	e.rx.seq++
+	e.mu.Unlock()
+	e.conn.rd.wake()
 }
 
-// DeliverReset ends the connection at once: Read, after what TCP holds, and
+// DeliverReset ends the connection at once: Read, after what has arrived, and
 // Write return err, which must not be nil.
 func (e *Endpoint) DeliverReset(err error) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	if e.done {
+		e.mu.Unlock()
 		return
 	}
 	e.conn.fail(err)
 	e.segment(nil, header.TCPFlagRst|header.TCPFlagAck, nil)
-	e.finish()
+	e.done = true
+	e.mu.Unlock()
+	e.conn.rd.wake()
 }
 
 // Unread returns the number of bytes delivered that the application has not
@@ -92,115 +109,115 @@ func (e *Endpoint) DeliverReset(err error) {
 func (e *Endpoint) Unread() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.rx.unread + e.rx.waiting
+	return e.rx.unread
+}
+
+// next takes the next view to read, or returns nil if there is none. Whoever reads
+// it reports that to consumed.
+func (e *Endpoint) next() *buffer.View {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := &e.rx
+	if len(r.queue) == 0 {
+		return nil
+	}
+	v := r.queue[0]
+	r.queue = dequeue(r.queue, 1)
+	r.merging = r.merging && len(r.queue) > 0
+	return v
+}
+
+// readable returns how much is unread. If nothing is, the error tells why nothing will
+// arrive any more; it is nil if something may.
+func (e *Endpoint) readable() (int, error) {
+	e.mu.Lock()
+	n, fin, done := e.rx.unread, e.rx.fin, e.done
+	e.mu.Unlock()
+	switch {
+	case n > 0:
+		return n, nil
+	case fin:
+		return 0, io.EOF
+	case done:
+		return 0, e.conn.resetError()
+	}
+	return 0, nil
 }
 
 // consumed accounts for n bytes the application read.
 func (e *Endpoint) consumed(n int) {
 	e.mu.Lock()
-	r := &e.rx
-	r.unread -= n
-	if r.unread == 0 {
-		r.segs = 0
-	}
-	// Refill in large steps: each may wake one of TCP's goroutines.
-	if !e.done && r.unread <= e.stack.readAhead/2 {
-		e.pump()
-	}
+	e.rx.unread -= n
 	e.mu.Unlock()
 	e.link.Consumed(n)
 }
 
-// held reports whether bytes wait that TCP does not know of.
-func (e *Endpoint) held() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.rx.waiting > 0
-}
-
-// readEnded reports whether the stream received ended as it should, or the
-// application said it reads no more.
-func (e *Endpoint) readEnded() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.rx.finSent || e.rx.closed
-}
-
-// closeRead drops what is unread and, from now on, what arrives.
+// closeRead drops what arrives from now on.
 func (e *Endpoint) closeRead() {
 	e.mu.Lock()
-	dropped := e.rx.waiting
-	e.rx.closed = true
-	e.rx.discard()
-	e.pump()
+	e.rx.deaf = true
 	e.mu.Unlock()
-	if dropped > 0 {
-		e.link.Consumed(dropped)
-	}
 }
 
-// pump injects what may be injected. The caller holds e.mu.
-func (e *Endpoint) pump() {
-	r := &e.rx
-	i := 0
-	for ; i < len(r.pending) && r.admit(i, e.stack.readAhead); i++ {
-		v := r.pending[i]
-		n := v.Size()
-		r.waiting -= n
-		e.segment(v, header.TCPFlagAck, nil)
-		r.seq += uint64(n)
-		r.unread += n
-		r.segs++
-	}
-	r.pending = dequeue(r.pending, i)
-	r.merging = r.merging && len(r.pending) > 0
-	if r.fin && !r.finSent && len(r.pending) == 0 {
-		r.finSent = true
-		e.segment(nil, header.TCPFlagFin|header.TCPFlagAck, nil)
-		r.seq++
-	}
+// close has TCP answer what arrives from now on, and drops what is unread. It reports
+// whether there was something.
+func (e *Endpoint) close() (unread bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rx.over = true
+	unread = e.rx.unread > 0
+	e.rx.discard()
+	return unread
 }
 
-// admit reports whether pending[i] may be injected. A small view that could
-// still grow is kept back once many small ones are unread.
-func (r *receiveState) admit(i, readAhead int) bool {
-	if r.unread >= readAhead {
-		return false
-	}
-	return r.segs < smallSegments || r.unread == 0 || r.fin || i < len(r.pending)-1 ||
-		r.pending[i].Size() >= smallView
+// readBy has what arrives go to s when nothing is unread; nil ends that.
+func (e *Endpoint) readBy(s passSink) {
+	e.mu.Lock()
+	e.rx.pass = s
+	e.mu.Unlock()
 }
 
-// push appends v to pending, by copying if it and the last are small.
+// push appends v to the queue, by copying if it and the last are among many small ones.
 func (r *receiveState) push(v *buffer.View) {
 	n := v.Size()
-	r.waiting += n
-	if n >= smallView || len(r.pending) == 0 {
-		r.pending = append(r.pending, v)
+	r.unread += n
+	if n >= smallView || len(r.queue) < manyViews {
+		r.queue = append(r.queue, v)
 		r.merging = false
 		return
 	}
-	last := r.pending[len(r.pending)-1]
+	last := r.queue[len(r.queue)-1]
 	if !r.merging || last.AvailableSize() < n {
 		if last.Size() >= smallView {
-			r.pending = append(r.pending, v)
+			r.queue = append(r.queue, v)
 			r.merging = false
 			return
 		}
 		merged := buffer.NewView(mergedView)
 		merged.Write(last.AsSlice())
 		last.Release()
-		r.pending[len(r.pending)-1] = merged
+		r.queue[len(r.queue)-1] = merged
 		last, r.merging = merged, true
 	}
 	last.Write(v.AsSlice())
 	v.Release()
 }
 
-// discard drops what was not injected.
+// discard drops what is in the queue.
 func (r *receiveState) discard() {
-	for _, v := range r.pending {
+	for _, v := range r.queue {
+		r.unread -= v.Size()
 		v.Release()
 	}
-	r.pending, r.waiting, r.merging = nil, 0, false
+	r.queue, r.merging = nil, false
+}
+
+// dequeue removes the first n elements of a queue. An empty queue keeps only a
+// small array.
+func dequeue[T any](q []T, n int) []T {
+	q = slices.Delete(q, 0, n)
+	if len(q) == 0 && cap(q) > 64 {
+		return nil
+	}
+	return q
 }

@@ -3,22 +3,26 @@
 package netstack
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
 	"syscall"
-
-	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// socketBudget is how many bytes are written to a socket under TCP's lock at once.
-const socketBudget = 256 << 10
+const (
+	// socketBudget is how many bytes are written to a socket at once, before the peer
+	// learns that they are read.
+	socketBudget = 256 << 10
+
+	// passMost is how many bytes that come together are written to the socket by the
+	// goroutine that received them. With more, another decrypts the next meanwhile.
+	passMost = 16 << 10
+)
 
 // writeToSocket writes to a socket of the kernel until io.EOF, straight from the memory
 // that was received into. ok is false if w is none.
 func (c *Conn) writeToSocket(w io.Writer) (written int64, ok bool, err error) {
-	var s socket
+	s := socket{conn: c}
 	switch w := w.(type) {
 	case *net.TCPConn:
 		s.raw, err = w.SyscallConn()
@@ -32,73 +36,97 @@ func (c *Conn) writeToSocket(w io.Writer) (written int64, ok bool, err error) {
 	}
 	s.conn = c
 	write := s.write
+	s.control = s.writeOnce
+	c.e.readBy(&s)
 	for {
-		if _, err := c.Buffered(); err == io.EOF {
-			return written, true, nil
-		} else if err != nil {
-			return written, true, err
+		if _, err = c.Buffered(); err != nil {
+			break
 		}
-		err := s.raw.Write(write)
+		err = s.raw.Write(write)
 		written += int64(s.written)
 		if err == nil && s.failure != nil {
 			err = &net.OpError{Op: "write", Net: w.(net.Conn).LocalAddr().Network(), Err: os.NewSyscallError("write", s.failure)}
 		}
 		if err != nil {
-			return written, true, err
+			break
 		}
 	}
+	c.e.readBy(nil)
+	if err == io.EOF {
+		err = nil
+	}
+	return written + int64(s.passed), true, err
 }
 
-// socket is a writer that never waits: it takes what the kernel does, and fails then.
+// socket is a socket of the kernel that reads a connection.
 type socket struct {
 	conn    *Conn
 	raw     syscall.RawConn
-	fd      int
 	written int   // since write began
 	failure error // of the kernel, but for EAGAIN
-}
 
-// errPause ends a Read of TCP whose bytes the socket does not take now.
-var errPause = errors.New("not now")
+	// Of passThrough, with the endpoint's lock.
+	passed  int
+	broken  error // likewise, for write to report
+	control func(fd uintptr)
+	b       []byte
+	n       int
+}
 
 // write reads from the connection into the socket, and returns false if the socket must
 // become writable first.
 func (s *socket) write(fd uintptr) bool {
-	s.fd, s.written, s.failure = int(fd), 0, nil
 	c := s.conn
 	c.rd.op.Lock()
 	defer c.rd.op.Unlock()
-	res, err := c.tcp.Read(s, tcpip.ReadOptions{})
-	if err == nil && res.Count > 0 {
-		c.e.consumed(res.Count)
-		return true
+	s.written, s.failure = 0, s.trouble()
+	full := false
+	for s.failure == nil && !full && s.written < socketBudget && c.begin() {
+		var n int
+		n, s.failure = writeAll(int(fd), c.head.AsSlice())
+		full = n < c.head.Size()
+		c.drop(n)
+		s.written += n
 	}
-	// Nothing was written, either because TCP has nothing, which Buffered will say, or
-	// because the socket takes nothing.
-	_, refused := err.(*tcpip.ErrBadBuffer)
-	return !refused || s.failure != nil
+	if s.written > 0 {
+		c.e.consumed(s.written)
+	}
+	return s.written > 0 || s.failure != nil || !full
 }
 
-// Write implements io.Writer.
-func (s *socket) Write(b []byte) (int, error) {
-	if s.written >= socketBudget {
-		return 0, errPause
+// trouble returns what passThrough failed with.
+func (s *socket) trouble() error {
+	s.conn.e.mu.Lock()
+	defer s.conn.e.mu.Unlock()
+	return s.broken
+}
+
+// passThrough implements passSink: the goroutine in write is not woken.
+func (s *socket) passThrough(b []byte) int {
+	if len(b) > passMost || s.broken != nil {
+		return 0
 	}
+	s.b, s.n = b, 0
+	s.raw.Control(s.control)
+	s.b = nil
+	s.passed += s.n
+	return s.n
+}
+
+func (s *socket) writeOnce(fd uintptr) { s.n, s.broken = writeAll(int(fd), s.b) }
+
+// writeAll writes what the kernel takes now; that it takes no more is no error.
+func writeAll(fd int, b []byte) (int, error) {
 	for {
-		n, err := writeNow(s.fd, b)
-		switch {
-		case err == syscall.EINTR:
+		n, err := writeNow(fd, b)
+		switch err {
+		case nil:
+			return n, nil
+		case syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN:
-			return 0, errPause
-		case err != nil:
-			s.failure = err
-			return 0, err
+		case syscall.EAGAIN:
+			return 0, nil
 		}
-		s.written += n
-		if n < len(b) {
-			return n, errPause
-		}
-		return n, nil
+		return 0, err
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 
+	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
@@ -71,12 +72,8 @@ func (c *Conn) Buffered() (int, error) {
 			return 0, io.EOF
 		}
 		c.rd.clear()
-		n, err := Readable(c.tcp)
-		if n > 0 {
-			return n, nil
-		}
-		if _, empty := err.(*tcpip.ErrWouldBlock); !empty {
-			return 0, c.readError(err)
+		if n, err := c.e.readable(); n > 0 || err != nil {
+			return n, c.unlessClosed(err)
 		}
 		c.rd.wait()
 	}
@@ -137,9 +134,14 @@ func (c *Conn) pull(src Source, n int) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		}
 		c.wr.clear()
-		if c.e.crowded() && !c.mute.Load() {
+		if room, err := c.e.writable(); err != nil {
+			return 0, err
+		} else if !room && !c.mute.Load() {
 			c.wr.wait()
 			continue
+		}
+		if c.e.quiet(n) {
+			return c.pullPast(src, n)
 		}
 		c.pulled = Pull{Source: src, N: n}
 		done, err := c.tcp.Write(&c.pulled, tcpip.WriteOptions{})
@@ -148,7 +150,7 @@ func (c *Conn) pull(src Source, n int) (int, error) {
 		c.written += uint64(done)
 		switch err.(type) {
 		case nil:
-			c.e.wrote(int(done), c.written)
+			c.e.wrote(int(done))
 			return int(done), nil
 		case *tcpip.ErrWouldBlock:
 			c.wr.wait()
@@ -157,6 +159,22 @@ func (c *Conn) pull(src Source, n int) (int, error) {
 		if failure != nil {
 			return 0, failure
 		}
-		return 0, c.writeError(err)
+		return 0, c.writeError()
 	}
+}
+
+// pullPast is pull where TCP is not needed. The caller holds wr.op.
+func (c *Conn) pullPast(src Source, n int) (int, error) {
+	v := buffer.NewViewSize(n)
+	n, err := src.Read(v.AsSlice())
+	if err != nil {
+		v.Release()
+		return 0, err
+	}
+	v.CapLength(n)
+	if c.e.past(v) {
+		return n, nil
+	}
+	defer v.Release()
+	return c.write(v.AsSlice())
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/buffer"
 )
 
 func noise(n int) []byte {
@@ -155,6 +157,7 @@ func TestWriteToSocket(t *testing.T) {
 func TestWriteToSocketThatFails(t *testing.T) {
 	s := newStack(t)
 	a, b := pipe(t, s, s, window)
+	defer b.Conn().Close()
 	socket, far := sockets(t, "tcp")
 	far.(*net.TCPConn).SetLinger(0)
 	far.Close()
@@ -162,6 +165,72 @@ func TestWriteToSocketThatFails(t *testing.T) {
 	_, err := b.Conn().WriteTo(socket)
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "write" {
+		t.Errorf("got %v, want the error of a write", err)
+	}
+}
+
+// What comes while a socket reads, and nothing waits for it, is in the socket when
+// Deliver returns; else it waits its turn.
+func TestPassThrough(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			e, r := open(t)
+			socket, far := sockets(t, network)
+			copied := make(chan int64)
+			go func() {
+				n, err := e.Conn().WriteTo(socket)
+				if err != nil {
+					t.Error(err)
+				}
+				socket.Close()
+				copied <- n
+			}()
+			eventually(t, "the socket reads", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.rx.pass != nil })
+			hello := []byte("hello")
+			if n := e.Deliver(buffer.NewViewWithData(hello)); n != len(hello) {
+				t.Errorf("%d bytes were passed through", n)
+			}
+			got := make([]byte, len(hello))
+			if _, err := io.ReadFull(far, got); err != nil || !bytes.Equal(got, hello) {
+				t.Errorf("read %q, %v", got, err)
+			}
+
+			// More than the socket holds, in pieces that are passed through and others.
+			want := noise(8 << 20)
+			passed := len(hello)
+			for i, size := 0, 1; i < len(want); i, size = i+size, size*3%40_000+1 {
+				size = min(size, len(want)-i)
+				passed += e.Deliver(buffer.NewViewWithData(want[i : i+size]))
+			}
+			e.DeliverFIN()
+			all, err := io.ReadAll(far)
+			if err != nil || !bytes.Equal(all, want) {
+				t.Errorf("%d of %d bytes arrived, %v", len(all), len(want), err)
+			}
+			n := <-copied
+			if total := len(hello) + len(want); n != int64(total) || passed+r.read != total {
+				t.Errorf("copied %d bytes, %d passed through and %d read, of %d", n, passed, r.read, total)
+			}
+		})
+	}
+}
+
+func TestPassThroughThatFails(t *testing.T) {
+	e, _ := open(t)
+	defer e.Conn().Close()
+	socket, far := sockets(t, "tcp")
+	failed := make(chan error)
+	go func() {
+		_, err := e.Conn().WriteTo(socket)
+		failed <- err
+	}()
+	eventually(t, "the socket reads", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.rx.pass != nil })
+	far.(*net.TCPConn).SetLinger(0)
+	far.Close()
+	// The reset may take a moment to get here.
+	eventually(t, "a write fails", func() bool { return e.Deliver(buffer.NewViewWithData([]byte("hello"))) == 0 })
+	var op *net.OpError
+	if err := <-failed; !errors.As(err, &op) || op.Op != "write" {
 		t.Errorf("got %v, want the error of a write", err)
 	}
 }

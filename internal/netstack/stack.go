@@ -4,8 +4,9 @@
 // One gVisor stack per node holds one TCP endpoint per connection. The peer of
 // that endpoint is not a host: it is this package's link endpoint, which answers
 // in memory. Segments TCP emits become stream offsets and bytes handed to a
-// [Link]; bytes that arrive from the network are injected as synthetic segments.
-// What TCP contributes is what applications expect of a socket: buffering,
+// [Link]; what comes back from it, acknowledgements, FIN and RST, is injected as
+// synthetic segments. Bytes that arrive wait in the Endpoint for the reader. What
+// TCP contributes is what applications expect of a socket: buffering,
 // back-pressure, half-close, reset and deadlines. Loss, order, pacing and
 // windows between hosts are the business of the layer behind the Link.
 //
@@ -39,16 +40,10 @@ import (
 // Defaults of [Config], in bytes.
 const (
 	DefaultSendBuffer = 1 << 20
-	DefaultReadAhead  = 1 << 20
 )
 
 const (
 	nicID = 1
-
-	// receiveBufferFactor makes TCP's receive buffer, which counts its
-	// bookkeeping too, so much larger than the read-ahead that it is never
-	// full; see receive.go.
-	receiveBufferFactor = 8
 
 	// mtu is the largest IPv4 packet, so that one segment carries up to
 	// MaxSegment bytes without any segmentation offload.
@@ -64,10 +59,6 @@ type Config struct {
 	// before Write blocks, and how many of them it hands to the Link ahead of
 	// its Acks. Zero means DefaultSendBuffer.
 	SendBuffer int
-
-	// ReadAhead is how many unread bytes TCP holds for the application. More
-	// than that waits, compactly, in the Endpoint. Zero means DefaultReadAhead.
-	ReadAhead int
 }
 
 // Stack is the set of TCP endpoints of one node. Its methods are safe for
@@ -75,7 +66,6 @@ type Config struct {
 // endpoints.
 type Stack struct {
 	sendBuffer int
-	readAhead  int
 
 	stack *stack.Stack
 	link  *link
@@ -99,15 +89,12 @@ const localPort = 1
 
 // New starts a stack.
 func New(cfg Config) (*Stack, error) {
-	s := &Stack{sendBuffer: cfg.SendBuffer, readAhead: cfg.ReadAhead, link: &link{}, clock: &clock{}, spare: make(chan *Endpoint, maxSpare)}
+	s := &Stack{sendBuffer: cfg.SendBuffer, link: &link{}, clock: &clock{}, spare: make(chan *Endpoint, maxSpare)}
 	if s.sendBuffer == 0 {
 		s.sendBuffer = DefaultSendBuffer
 	}
-	if s.readAhead == 0 {
-		s.readAhead = DefaultReadAhead
-	}
-	if s.sendBuffer < 2*MaxSegment || s.readAhead < 2*MaxSegment {
-		return nil, fmt.Errorf("netstack: SendBuffer %d and ReadAhead %d must be at least %d bytes each", s.sendBuffer, s.readAhead, 2*MaxSegment)
+	if s.sendBuffer < 2*MaxSegment {
+		return nil, fmt.Errorf("netstack: SendBuffer %d must be at least %d bytes", s.sendBuffer, 2*MaxSegment)
 	}
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
@@ -125,11 +112,9 @@ func New(cfg Config) (*Stack, error) {
 func (s *Stack) configure() error {
 	sack, recovery, moderate, wait := tcpip.TCPSACKEnabled(false), tcpip.TCPRecovery(0),
 		tcpip.TCPModerateReceiveBufferOption(false), tcpip.TCPTimeWaitTimeoutOption(0)
-	receive := receiveBufferFactor * s.readAhead
 	for _, opt := range []tcpip.SettableTransportProtocolOption{
 		&sack, &recovery, &moderate, &wait,
 		&tcpip.TCPSendBufferSizeRangeOption{Min: 1, Default: s.sendBuffer, Max: s.sendBuffer},
-		&tcpip.TCPReceiveBufferSizeRangeOption{Min: 1, Default: receive, Max: receive},
 	} {
 		if err := s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, opt); err != nil {
 			return fmt.Errorf("netstack: setting %T: %v", opt, err)

@@ -90,9 +90,7 @@ func (w *wire) run() {
 		end := c.Off + uint64(c.Len())
 		n := c.Len()
 		c.Release()
-		if w.remote.Deliver(v) {
-			w.unread += n
-		}
+		w.unread += n - w.remote.Deliver(v)
 		w.local.Ack(end)
 	}
 	w.queue = append(w.queue[:0], w.queue[i:]...)

@@ -81,8 +81,8 @@ func (l *link) deliver(s *sink, ack uint64) {
 	}
 	l.ep.Ack(ack)
 	for _, v := range s.full {
-		if n := v.Size(); !l.ep.Deliver(v) {
-			l.Consumed(n) // nobody will read it: the peer's window must not care
+		if n := l.ep.Deliver(v); n > 0 {
+			l.Consumed(n) // nobody will read it any more: the peer's window must not care
 		}
 	}
 	if s.fin {
