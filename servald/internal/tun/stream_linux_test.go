@@ -27,6 +27,24 @@ func dial(t testing.TB, addr string, port int) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
+// dialSmall is dial with a small buffer to read from. It has that from the start: gVisor
+// never sends again what the kernel dropped and is larger than a window that shrank.
+func dialSmall(t testing.TB, addr string, port int) *net.TCPConn {
+	t.Helper()
+	d := net.Dialer{Timeout: 10 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) {
+			if err := syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10); err != nil {
+				t.Error(err)
+			}
+		})
+	}}
+	c, err := d.Dial("tcp", net.JoinHostPort(addr, fmt.Sprint(port)))
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	return c.(*net.TCPConn)
+}
+
 // kernel makes streams that lead to the other ends of connections of the kernel.
 func kernel(t testing.TB) (h fake, servers chan *net.TCPConn) {
 	servers = make(chan *net.TCPConn, 16)
@@ -316,8 +334,7 @@ func TestWhatWasSentArrives(t *testing.T) {
 	outer := t
 	t.Run("run", func(t *testing.T) {
 		s := start(t, h, Config{Drain: 10 * time.Second})
-		client = dial(outer, someone, 80)
-		client.SetReadBuffer(16 << 10)
+		client = dialSmall(outer, someone, 80)
 		server := <-servers
 		go func() {
 			server.Write(want)
