@@ -29,6 +29,9 @@ type socket struct {
 	pending atomic.Bool // a sender saw an error that the reader may not see
 	closing atomic.Bool
 	done    chan struct{} // closed when the reader has ended
+
+	gather    gather
+	gathering sync.WaitGroup
 }
 
 func openSocket(u *UDP, c *net.UDPConn, h Handler) (Socket, error) {
@@ -37,6 +40,8 @@ func openSocket(u *UDP, c *net.UDPConn, h Handler) (Socket, error) {
 		return nil, err
 	}
 	u.add(s)
+	s.gather.wake = make(chan struct{}, 1)
+	s.gathering.Go(s.runGather)
 	r := newReader(s, h)
 	go func() {
 		defer close(s.done)
@@ -80,6 +85,11 @@ func (s *socket) Send(buf []byte, seg int, to netip.AddrPort) error {
 	if seg > MaxPayload {
 		return ErrTooBig
 	}
+	s.flush()
+	return s.sendNow(buf, seg, to)
+}
+
+func (s *socket) sendNow(buf []byte, seg int, to netip.AddrPort) error {
 	snd := s.senders.Get().(*sender)
 	err := snd.send(buf, seg, to)
 	s.senders.Put(snd)
@@ -105,6 +115,7 @@ func (s *socket) Close() error {
 	s.egress.mu.Unlock()
 	err := s.conn.Close() // also waits until no call uses the descriptor
 	<-s.done
+	s.gathering.Wait()
 	return err
 }
 

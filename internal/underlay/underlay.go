@@ -57,6 +57,14 @@ type Socket interface {
 	Close() error
 }
 
+// Gatherer is implemented by sockets that can send small datagrams of several callers in
+// one system call: those of Linux.
+type Gatherer interface {
+	// Gather sends b as one datagram like Send, but perhaps a moment later, together
+	// with others that follow closely; then what goes wrong is not told.
+	Gather(b []byte, to netip.AddrPort) error
+}
+
 // ErrorReporter is implemented by sockets that hear what the network says of
 // the datagrams they sent: those of Linux and of internal/simnet.
 type ErrorReporter interface {

@@ -215,7 +215,7 @@ func (l *link) pump(now flow.Time) {
 		if head > 0 {
 			seg = head + n
 		}
-		if err := p.socket.Send((*buf)[:head+n], seg, p.remote); err != nil && f != nil {
+		if err := p.send((*buf)[:head+n], seg); err != nil && f != nil {
 			l.sendFailed(now, f, seg, err)
 		}
 	}

@@ -84,3 +84,12 @@ func (l *link) livePairs() (out []mesh.Pair) {
 	}
 	return out
 }
+
+// send sends a train of packets, seg bytes each. A packet alone may leave together with
+// those of other connections.
+func (p *path) send(train []byte, seg int) error {
+	if g, ok := p.socket.(underlay.Gatherer); ok && len(train) <= seg {
+		return g.Gather(train, p.remote)
+	}
+	return p.socket.Send(train, seg, p.remote)
+}
