@@ -79,26 +79,6 @@ func (c *Conn) Buffered() (int, error) {
 	}
 }
 
-// Readable returns how many bytes a TCP endpoint has to read, or the error that reading
-// would return: ErrWouldBlock if there are none yet.
-func Readable(ep tcpip.Endpoint) (int, tcpip.Error) {
-	for {
-		if n, err := ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil && n > 0 {
-			return n, nil
-		}
-		_, err := ep.Read(full{}, tcpip.ReadOptions{Peek: true})
-		if _, something := err.(*tcpip.ErrBadBuffer); !something && err != nil {
-			return 0, err
-		}
-		// Something has come meanwhile.
-	}
-}
-
-// full is a writer that takes nothing.
-type full struct{}
-
-func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
-
 // spliceAtOnce is how many bytes of a Source are sent together. Cut into packets for
 // links of 1500 bytes, they just fit what a socket sends at once: 64 KiB with all headers.
 // A few more, which is what loopback TCP likes to bring, would leave in a packet or two by

@@ -273,7 +273,7 @@ func (st *stream) passOn(w io.Writer) (int, error) {
 func (st *stream) Buffered() (int, error) {
 	for {
 		st.readable.clear()
-		n, err := netstack.Readable(st.tcp)
+		n, err := readable(st.tcp)
 		if n > 0 {
 			return n, nil
 		}
@@ -283,6 +283,26 @@ func (st *stream) Buffered() (int, error) {
 		st.readable.wait()
 	}
 }
+
+// readable returns how many bytes a TCP endpoint has to read, or the error that reading
+// would return: ErrWouldBlock if there are none yet.
+func readable(ep tcpip.Endpoint) (int, tcpip.Error) {
+	for {
+		if n, err := ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption); err == nil && n > 0 {
+			return n, nil
+		}
+		_, err := ep.Read(full{}, tcpip.ReadOptions{Peek: true})
+		if _, something := err.(*tcpip.ErrBadBuffer); !something && err != nil {
+			return 0, err
+		}
+		// Something has come meanwhile.
+	}
+}
+
+// full is a writer that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 // SpliceFrom implements netstack.Sink.
 func (st *stream) SpliceFrom(src netstack.Source) (written int64, err error) {
