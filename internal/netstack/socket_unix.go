@@ -13,6 +13,10 @@ import (
 // that they are read.
 const socketBudget = 256 << 10
 
+// passMost is how many bytes that come together the goroutine that received them writes.
+// With more it would keep those of other connections waiting; another writes them.
+const passMost = 16 << 10
+
 // writeToSocket writes to a socket of the kernel until io.EOF, straight from the memory
 // that was received into. ok is false if w is none.
 func (c *Conn) writeToSocket(w io.Writer) (written int64, ok bool, err error) {
@@ -94,10 +98,9 @@ func (s *socket) trouble() error {
 	return s.broken
 }
 
-// passThrough implements passSink: the goroutine in write is not woken. Even a train of
-// 64 KiB is written sooner than handed over.
+// passThrough implements passSink: the goroutine in write is not woken.
 func (s *socket) passThrough(b []byte) int {
-	if s.broken != nil {
+	if len(b) > passMost || s.broken != nil {
 		return 0
 	}
 	s.b, s.n = b, 0
