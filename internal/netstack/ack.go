@@ -64,7 +64,7 @@ func (e *Endpoint) writable() (room bool, err error) {
 	room, done := len(e.tx.small) < maxSmallWrites, e.done
 	e.mu.Unlock()
 	if done {
-		return false, e.conn.writeError()
+		return false, e.conn.unlessClosed(e.conn.resetError())
 	}
 	return room, nil
 }

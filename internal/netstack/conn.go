@@ -185,7 +185,7 @@ func (c *Conn) write(b []byte) (int, error) {
 			continue
 		}
 		if _, full := err.(*tcpip.ErrWouldBlock); !full {
-			return done, c.writeError()
+			return done, c.writeError(err)
 		}
 		c.wr.wait()
 	}
@@ -299,7 +299,7 @@ func (c *Conn) CloseWrite() error {
 	}
 	c.mute.Store(true)
 	if err := c.tcp.Shutdown(tcpip.ShutdownWrite); err != nil {
-		return c.writeError()
+		return c.writeError(err)
 	}
 	return nil
 }

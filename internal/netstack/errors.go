@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net"
 	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 // ErrReset is returned by Read and Write once TCP reset the connection without
@@ -14,12 +16,13 @@ var ErrReset = errors.New("netstack: the connection was reset; open a new one")
 // the first counts.
 func (c *Conn) fail(err error) { c.failure.CompareAndSwap(nil, &err) }
 
-// writeError returns why TCP takes nothing any more.
-func (c *Conn) writeError() error {
+// writeError translates what TCP returned to Write.
+func (c *Conn) writeError(err tcpip.Error) error {
+	_, ended := err.(*tcpip.ErrClosedForSend)
 	switch {
 	case c.closed.Load():
 		return net.ErrClosed
-	case c.mute.Load() && c.failure.Load() == nil:
+	case ended && c.mute.Load() && c.failure.Load() == nil:
 		return syscall.EPIPE
 	}
 	return c.resetError()

@@ -18,6 +18,11 @@ func (e *Endpoint) quiet(n int) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.mayPass(n)
+}
+
+// mayPass is quiet where n is little. The caller holds e.mu.
+func (e *Endpoint) mayPass(n int) bool {
 	sent := e.sent.Load()
 	return !e.done && !e.fin.Load() && e.tx.acked >= e.last.Load() &&
 		sent-e.tx.acked+uint64(n) <= maxPastUnsent && len(e.tx.small) < maxSmallWrites/2 &&
@@ -29,11 +34,12 @@ func (e *Endpoint) past(v *buffer.View) bool {
 	n := v.Size()
 	e.conn.tcp.LockUser()
 	defer e.conn.tcp.UnlockUser()
-	if !e.quiet(n) {
-		return false
-	}
 	off := e.sent.Load()
 	e.mu.Lock()
+	if !e.mayPass(n) {
+		e.mu.Unlock()
+		return false
+	}
 	e.tx.past += uint64(n)
 	e.tx.turn = off + uint64(n)
 	e.sent.Store(e.tx.turn)

@@ -139,7 +139,7 @@ func (c *Conn) pull(src Source, n int) (int, error) {
 		if failure != nil {
 			return 0, failure
 		}
-		return 0, c.writeError()
+		return 0, c.writeError(err)
 	}
 }
 
