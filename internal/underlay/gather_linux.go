@@ -22,7 +22,7 @@ const (
 // gather is where the small datagrams of a socket wait.
 type gather struct {
 	some atomic.Bool   // something waits
-	wake chan struct{} // for the goroutine that sends it; nil if there is none
+	wake chan struct{} // for the goroutine that sends it
 
 	mu   sync.Mutex
 	on   bool // that was woken
@@ -57,9 +57,6 @@ func (s *socket) Gather(b []byte, to netip.AddrPort) error {
 
 // put keeps a datagram, and reports whether it did.
 func (g *gather) put(b []byte, to netip.AddrPort) bool {
-	if g.wake == nil {
-		return false
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.on {
