@@ -44,8 +44,9 @@ type Dialer struct {
 	// Addr.Port), and most ignore it; it takes no part in the choice of one. With
 	// DialPacket, and the networks of datagrams, each datagram has a port of its
 	// own besides, 2 bytes that MaxDatagram leaves room for: that of Addr.Port, or
-	// else this one; and longer ones leave in pieces, see Conn.WritePort. Instances that are too old to know ports are dialled as if
-	// there were none; for datagrams, they are passed over.
+	// else this one; and longer ones leave in pieces, see Conn.WritePort. Instances
+	// that are too old to know ports are dialled as if there were none; for
+	// datagrams, they are passed over.
 	Port uint16
 
 	sticky sticky
